@@ -1,0 +1,63 @@
+# `make` sets up and runs the pipeline; `make help` lists the rest.
+SHELL := /bin/sh
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+GPU ?=
+LOCK := $(if $(GPU),requirements-gpu.lock,requirements.lock)
+VENV := .venv
+READY := $(VENV)/.ready-$(LOCK)
+BIN := $(VENV)/bin
+EXTRAS := --extra s3 --extra ssh --extra gs --extra azure
+COMPILE := uv pip compile --quiet --universal --fork-strategy fewest --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-header --group dev $(EXTRAS) $(UPGRADE)
+VERSIONS := ai-edge-litert|keras|numpy|opencv-python-headless|scikit-learn|tensorflow
+
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export DVC_NO_ANALYTICS := 1
+export TF_CPP_MIN_LOG_LEVEL ?= 3
+
+.DEFAULT_GOAL := all
+.PHONY: all help setup repro test lint lock bench clean
+
+all: repro
+
+help:  ## this list
+	@sed -nE 's/^([a-z]+):.*## (.*)/make \1\t\2/p' Makefile | expand -t 16
+
+setup: $(READY)  ## create .venv with the locked packages (GPU=1: with CUDA's)
+
+repro: $(READY)  ## run what has changed, then print the metrics (the default)
+	@dvc repro && python -m heldout summary
+
+test: $(READY)  ## run the tests (FAST=1: without the slow ones)
+	@python -m pytest $(if $(FAST),-m "not slow") $(ARGS)
+
+lint: $(READY)  ## format check, lint, types
+	@ruff format --check . && ruff check . && mypy
+
+lock: $(READY)  ## write both locks and env.yaml from pyproject.toml (UPGRADE=--upgrade: to the newest versions)
+	$(COMPILE) pyproject.toml -o requirements.lock
+	$(COMPILE) --extra gpu pyproject.toml -o requirements-gpu.lock
+	@{ grep '^#' env.yaml; sed -nE 's/^($(VERSIONS))==([^ ]+).*/\1: \2/p' requirements.lock; } > env.yaml.new && mv env.yaml.new env.yaml
+
+bench: $(READY)  ## time the pipeline's stages against `dvc status`
+	@python benchmarks/pipeline.py
+
+clean:  ## remove .venv and what the stages wrote; the DVC cache, your images and git's files stay
+	rm -rf $(VENV) data/sample data/processed data/splits data/index.csv data/problems.csv data/classes.txt export
+	rm -f models/model.weights.h5 models/model.json
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# uv installs in a fraction of pip's time; where it cannot be had, pip installs the same files by the same hashes.
+$(READY): $(LOCK) pyproject.toml
+	@test -n "$(PYTHON)" || { echo "make: no python3.11 found: install it, or make PYTHON=/path/to/python"; exit 1; }
+	@"$(PYTHON)" -c 'import sys; v = sys.version_info; sys.exit(not (3, 11) <= v < (3, 14) and f"make: Python 3.11 to 3.13 is needed, {v[0]}.{v[1]} came: make PYTHON=python3.11")'
+	@test -x $(BIN)/python || "$(PYTHON)" -m venv $(VENV)
+	@if python -m pip install --quiet --disable-pip-version-check --only-binary :all: "$$(grep -oE '^uv==[^ ]+' $(LOCK))"; then \
+		uv pip sync --quiet --compile-bytecode --require-hashes --python $(BIN)/python $(LOCK) && \
+		uv pip install --quiet --compile-bytecode --no-deps --no-build-isolation --python $(BIN)/python --editable .; \
+	else \
+		python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(LOCK) && \
+		python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .; \
+	fi
+	@dvc config --local core.site_cache_dir "$(CURDIR)/.dvc/site"
+	@rm -f $(VENV)/.ready-* && touch $@

@@ -1,0 +1,58 @@
+"""The command `heldout`: what is done with a trained classifier, outside the graph.
+
+$ heldout predict photo.jpg folder/ --top 3 --json
+"""
+
+import argparse
+import json
+import sys
+
+from heldout import process
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; the result is the exit code."""
+    process.guard()
+    parser = argparse.ArgumentParser("heldout", description="What is done with a trained classifier.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    command = commands.add_parser("predict", help="name the class of image files, or of every file in folders")
+    command.add_argument("paths", nargs="+", metavar="PATH", help="an image file, or a folder of them")
+    command.add_argument("--export", default="export", metavar="DIR", help="what the export stage wrote (%(default)s)")
+    command.add_argument("--top", type=_positive, default=1, metavar="K", help="name the K most probable classes")
+    command.add_argument("--json", action="store_true", help="print JSON, one object a line, not a table")
+    commands.add_parser("summary", help="print the figures in metrics/ and where to look")
+    options = parser.parse_args(arguments)
+    return _predict(options) if options.command == "predict" else _summary()
+
+
+def _predict(options: argparse.Namespace) -> int:
+    from heldout.predict import predict
+
+    failed = 0
+    for row in predict(options.paths, options.export, options.top):
+        failed += "error" in row
+        if options.json:
+            print(json.dumps(row, ensure_ascii=False))
+        elif "error" in row:
+            print(f"heldout: {row['error']}", file=sys.stderr)
+        else:
+            answers = "  ".join(f"{answer['class']} {answer['confidence']:.1%}" for answer in row["answers"])
+            print(f"{row['path']}  {answers}")
+    return 1 if failed else 0
+
+
+def _summary() -> int:
+    from heldout.summary import summary
+
+    print(summary())
+    return 0
+
+
+def _positive(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1, got {text!r}")
+    return int(text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

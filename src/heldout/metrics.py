@@ -1,0 +1,48 @@
+"""How good the answers are: the scores of one held-out set, and the table of its images."""
+
+from typing import Annotated
+
+import numpy as np
+import pandas as pd
+from pydantic import Field
+from sklearn.metrics import accuracy_score, f1_score, log_loss, top_k_accuracy_score
+
+
+def scores(
+    labels: np.ndarray, probabilities: np.ndarray, *, top_k: Annotated[int, Field(ge=1)]
+) -> dict[str, float | int]:
+    """Accuracy, top-k accuracy, macro F1 and cross-entropy.
+
+    Args:
+        labels: class numbers (n,).
+        probabilities: (n, num_classes), rows that sum to 1.
+        top_k: k of the top-k accuracy, which is left out where there are no more than k classes (it would be 1).
+
+    Returns:
+        accuracy, top_K_accuracy, macro_f1 (the mean of the classes' F1), loss (nats) and images (n).
+    """
+    classes = np.arange(probabilities.shape[1])
+    result: dict[str, float | int] = {"accuracy": float(accuracy_score(labels, probabilities.argmax(axis=1)))}
+    if top_k < len(classes):
+        top = top_k_accuracy_score(labels, probabilities, k=top_k, labels=classes)
+        result[f"top_{top_k}_accuracy"] = float(top)
+    answers = probabilities.argmax(axis=1)
+    result["macro_f1"] = float(f1_score(labels, answers, labels=classes, average="macro", zero_division=0))
+    result["loss"] = float(log_loss(labels, probabilities.astype(np.float64), labels=classes))
+    return result | {"images": len(labels)}
+
+
+def predictions(
+    ids: np.ndarray, labels: np.ndarray, probabilities: np.ndarray, class_names: list[str]
+) -> pd.DataFrame:
+    """One row an image: id, label, predicted, confidence (of the answer) and label_probability (of the truth)."""
+    names = np.array(class_names, object)
+    rows = np.arange(len(labels))
+    table = {
+        "id": ids,
+        "label": names[labels],
+        "predicted": names[probabilities.argmax(axis=1)],
+        "confidence": probabilities.max(axis=1).astype(np.float64).round(6),
+        "label_probability": probabilities[rows, labels].astype(np.float64).round(6),
+    }
+    return pd.DataFrame(table)

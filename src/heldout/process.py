@@ -1,0 +1,74 @@
+"""What a process owes to the person who started it: one clear line on an error, and an end when that person has gone."""
+
+import errno
+import os
+import sys
+import threading
+import time
+import traceback
+from pathlib import Path
+
+import psutil
+
+HERE = Path(__file__).resolve().parent
+STAGES = HERE.parents[1] / "stages"
+
+
+def guard() -> None:
+    """Report input errors of this process in one line, and end it when the `dvc` above it is gone.
+
+    `python -X dev -m stages.NAME ...` keeps the whole traceback.
+    """
+    if not sys.flags.dev_mode:
+        sys.excepthook = _report
+    if dvc := _dvc_above():
+        threading.Thread(target=_end_with, args=(dvc,), daemon=True).start()
+
+
+def clear_line(error: BaseException) -> str | None:
+    """The line that a user needs to read about `error`, or None where it is a fault of the program."""
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted; the same command starts it again, nothing half-written counts"
+    if isinstance(error, MemoryError):
+        return f"out of memory: {error}; a smaller preprocess.image_size or train.batch_size needs less"
+    if isinstance(error, OSError) and error.strerror:
+        where = f": {error.filename}" if error.filename else ""
+        remedy = "; free some space and run it again, nothing was lost" if error.errno == errno.ENOSPC else ""
+        return f"{error.strerror}{where}{remedy}"
+    if isinstance(error, ValueError) and _raised_by_us(error):
+        return str(error)
+    return None
+
+
+def _raised_by_us(error: BaseException) -> bool:
+    """Only our own checks speak to the user: a ValueError from within numpy or keras is a fault to be seen whole."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return bool(frames) and Path(frames[-1].filename).resolve().parent in (HERE, STAGES)
+
+
+def _report(kind, error, trace) -> None:
+    line = clear_line(error)
+    if line is None:
+        sys.__excepthook__(kind, error, trace)
+    else:
+        print(f"{Path(sys.argv[0]).stem.strip('_')}: {line}", file=sys.stderr, flush=True)
+
+
+def _dvc_above() -> psutil.Process | None:
+    """The `dvc` that runs this stage: a parent or, where a shell stands between, a grandparent."""
+    if "DVC_STAGE" not in os.environ:
+        return None
+    for ancestor in psutil.Process().parents():
+        try:
+            if any(Path(word).stem == "dvc" for word in ancestor.cmdline()):
+                return ancestor
+        except psutil.Error:
+            continue
+    return None
+
+
+def _end_with(dvc: psutil.Process) -> None:
+    # A child outlives a `kill -9` of `dvc repro`, and would write over what a second repro has restored.
+    while dvc.is_running() and dvc.status() != psutil.STATUS_ZOMBIE:
+        time.sleep(0.5)
+    os._exit(1)

@@ -1,0 +1,31 @@
+"""The few lines that end `make`: the figures in metrics/, and where to look. Standard library alone, so it costs nothing."""
+
+import json
+from pathlib import Path
+
+LOOK = [
+    ("metrics/predictions.csv", "every test image and its answer"),
+    ("plots/", "split.png, augment.png, curves.png, confusion.png"),
+    ("export/", "the files to ship; try `heldout predict data/sample/7`"),
+]
+
+
+def summary(folder: str | Path = "metrics") -> str:
+    """A table of the figures in FOLDER/data.json, train.json, eval.json and export.json, those that are there."""
+    lines = []
+    for name, title in (("data", "data"), ("train", "training"), ("eval", "test"), ("export", "export")):
+        path = Path(folder) / f"{name}.json"
+        if path.is_file():
+            figures = json.loads(path.read_text(encoding="utf-8"))
+            lines += [f"{title:<9} {key:<24} {value:>12}" for key, value in _rows(figures)]
+    return "\n".join(lines + [""] + [f"{place:<24} {what}" for place, what in LOOK])
+
+
+def _rows(figures: dict) -> list[tuple[str, str]]:
+    rows = []
+    for key, value in figures.items():
+        if isinstance(value, dict):
+            rows.append((f"{key} differs by", f"{value['largest_difference']:.0e}"))
+        else:
+            rows.append((key.replace("_", " "), f"{value:,.4f}" if isinstance(value, float) else f"{value:,}"))
+    return rows

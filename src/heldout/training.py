@@ -1,0 +1,164 @@
+"""Training: batches drawn anew in every epoch, early stopping, and a line an epoch; the same inputs give the same bytes."""
+
+import time
+from collections.abc import Callable
+from typing import Annotated
+
+import keras
+import numpy as np
+import pandas as pd
+import tensorflow as tf
+from pydantic import Field
+
+from heldout import augment
+from heldout.shards import Images
+
+PositiveInt = Annotated[int, Field(ge=1)]
+EVALUATION_BATCH = 256
+
+
+def deterministic(seed: int, threads: int) -> None:
+    """Make TensorFlow give the same bytes again.
+
+    On a CPU the sums of a step depend on the number of intra-op threads, which is the number of cores unless it is
+    set; with it set, the result is the same on any number of cores. Call it before anything else uses TensorFlow.
+    """
+    tf.config.threading.set_intra_op_parallelism_threads(threads)
+    tf.config.threading.set_inter_op_parallelism_threads(threads)
+    for gpu in tf.config.list_physical_devices("GPU"):
+        tf.config.experimental.set_memory_growth(gpu, True)
+    keras.utils.set_random_seed(seed)
+    tf.config.experimental.enable_op_determinism()
+
+
+def fit(
+    model: keras.Model,
+    train: Images,
+    val: Images,
+    class_names: list[str],
+    augmentation: dict,
+    seed: int,
+    *,
+    epochs: PositiveInt,
+    batch_size: PositiveInt,
+    learning_rate: Annotated[float, Field(gt=0, le=10)],
+    patience: PositiveInt,
+    threads: PositiveInt,
+) -> pd.DataFrame:
+    """Train the model in place by Adam, and leave it with the weights of its best epoch, by validation loss.
+
+    Args:
+        model: from `models`, uncompiled.
+        train, val: the images of either split.
+        class_names: in the order of the model's outputs.
+        augmentation: the keyword arguments of `augment.warp`, for training images alone.
+        seed: decides order, augmentation and dropout; `deterministic` takes it as well.
+        epochs: at most so many.
+        batch_size: images a step.
+        learning_rate: Adam's.
+        patience: epochs without a better validation loss before it ends.
+        threads: intra-op threads of `deterministic`.
+
+    Returns:
+        The history, one row an epoch: epoch (from 1), loss, accuracy, val_loss, val_accuracy, learning_rate.
+
+    Raises:
+        ValueError: where the loss is no longer a number.
+    """
+    model.compile(keras.optimizers.Adam(learning_rate), "sparse_categorical_crossentropy", metrics=["accuracy"])
+    stopping = keras.callbacks.EarlyStopping("val_loss", patience=patience, mode="min", restore_best_weights=True)
+    progress = Progress(len(train))
+    history = model.fit(
+        train_batches(train, train.numbers(class_names), augmentation, seed, epochs=epochs, batch_size=batch_size),
+        steps_per_epoch=-(-len(train) // batch_size),
+        epochs=epochs,
+        validation_data=evaluation_batches(val, val.numbers(class_names)),
+        callbacks=[stopping, keras.callbacks.TerminateOnNaN(), progress],
+        shuffle=False,
+        verbose=0,
+    ).history
+    table = pd.DataFrame(history).assign(learning_rate=learning_rate)
+    table.insert(0, "epoch", range(1, len(table) + 1))
+    if table[["loss", "val_loss"]].isna().any(axis=None):
+        raise ValueError(
+            f"the loss is not a number in epoch {len(table)}: lower train.learning_rate (now {learning_rate})"
+        )
+    return table
+
+
+def train_batches(
+    images: Images, labels: np.ndarray, augmentation: dict, seed: int, *, epochs: int, batch_size: int
+) -> tf.data.Dataset:
+    """Batches for training: `epochs` passes, each in an order and with an augmentation of its own.
+
+    Both depend on seed, epoch and the image's row alone. Elements: (uint8 images (n, h, w, c), int32 labels (n,)).
+    """
+
+    def plan(epoch: int) -> tuple[np.ndarray, np.ndarray]:
+        order = np.random.default_rng([seed, epoch, 1]).permutation(len(images))
+        return order, augment.draws(len(images), seed, epoch)[order]
+
+    def batch(rows: np.ndarray, drawn: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return augment.warp(images[rows], drawn, **augmentation), labels[rows]
+
+    def one_epoch(epoch):
+        rows, drawn = tf.numpy_function(plan, [epoch], [tf.int64, tf.float64])
+        drawn = tf.ensure_shape(drawn, (len(images), augment.DRAWS))
+        return tf.data.Dataset.from_tensor_slices((tf.ensure_shape(rows, (len(images),)), drawn)).batch(batch_size)
+
+    epoch_by_epoch = tf.data.Dataset.range(epochs).flat_map(one_epoch)
+    return _loaded(epoch_by_epoch, batch, images.image_shape)
+
+
+def evaluation_batches(images: Images, labels: np.ndarray) -> tf.data.Dataset:
+    """Batches for evaluation: every image once, in its order, as it is."""
+
+    def batch(start: int) -> tuple[np.ndarray, np.ndarray]:
+        rows = np.arange(start, min(start + EVALUATION_BATCH, len(images)))
+        return images[rows], labels[rows]
+
+    return _loaded(tf.data.Dataset.range(0, len(images), EVALUATION_BATCH), batch, images.image_shape)
+
+
+def _loaded(wanted: tf.data.Dataset, batch: Callable, image_shape: tuple) -> tf.data.Dataset:
+    """Each element of `wanted` made a batch (uint8 images, int32 labels) by numpy, ahead of its use and in order."""
+
+    def load(*element):
+        pixels, numbers = tf.numpy_function(batch, element, [tf.uint8, tf.int32])
+        return tf.ensure_shape(pixels, (None, *image_shape)), tf.ensure_shape(numbers, (None,))
+
+    return wanted.map(load, num_parallel_calls=2, deterministic=True).prefetch(2)
+
+
+def summary(history: pd.DataFrame, parameters: int) -> dict[str, float | int]:
+    """The figures of metrics/train.json: the best epoch by validation loss, and what it reached."""
+    best = history.loc[history["val_loss"].idxmin()]
+    return {
+        "best_epoch": int(best["epoch"]),
+        "epochs": len(history),
+        **{name: float(best[name]) for name in ("loss", "accuracy", "val_loss", "val_accuracy")},
+        "parameters": parameters,
+    }
+
+
+class Progress(keras.callbacks.Callback):
+    """One line an epoch for the person who waits. Seconds are printed, never kept: they would differ in every run."""
+
+    def __init__(self, images: int):
+        super().__init__()
+        self.images, self.best, self.started = images, float("inf"), 0.0
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.started = time.monotonic()
+
+    def on_epoch_end(self, epoch, logs=None):
+        logs = logs or {}
+        seconds = time.monotonic() - self.started
+        better = logs["val_loss"] < self.best
+        self.best = min(self.best, logs["val_loss"])
+        print(
+            f"epoch {epoch + 1:>3}/{self.params['epochs']}  loss {logs['loss']:.4f}  accuracy {logs['accuracy']:.4f}  "
+            f"val_loss {logs['val_loss']:.4f}  val_accuracy {logs['val_accuracy']:.4f}  "
+            f"{self.images / seconds:,.0f} images/s{'  best so far' if better else ''}",
+            flush=True,
+        )

@@ -1,0 +1,11 @@
+"""Every stage runs the src/ beside it, ends in one clear line on bad input, and ends when its `dvc repro` does."""
+
+import sys
+from pathlib import Path
+
+# Not the installed package: `dvc exp run --temp` and queues run a copy of the tree, which must not import the original.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
+
+from heldout import process  # noqa: E402
+
+process.guard()

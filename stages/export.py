@@ -1,0 +1,35 @@
+"""Write the files to ship, and prove on the test images that they answer as the model does.
+
+$ python -m stages.export models data/processed/test export metrics/export.json
+"""
+
+import json
+import sys
+from pathlib import Path
+
+from heldout import atomic, export, images, models, params, predict, shards, training
+
+
+def main(model_folder: str, test: str, folder: str, export_json: str) -> None:
+    """Write export/ and the largest difference of each of its files from the model."""
+    params.installed("tensorflow", "keras", "ai-edge-litert")
+    settings = params.section("export", export.write)
+    preprocess = params.section("preprocess", images.resize)
+    description = json.loads(Path(model_folder, "model.json").read_text(encoding="utf-8"))
+    names = description["class_names"]
+    training.deterministic(0, description["threads"])
+    model = models.load(description, f"{model_folder}/model.weights.h5")
+    pictures = shards.Images(test)
+    batches = training.evaluation_batches(pictures, pictures.numbers(names))
+    probabilities = model.predict(batches, verbose=0)
+    with atomic.replacing_folder(folder) as partial:
+        report = export.write(model, partial, pictures, probabilities, **settings)
+        atomic.write_text(partial / "labels.txt", "".join(f"{name}\n" for name in names))
+        atomic.write_json(partial / predict.DESCRIPTION, {"class_names": names, "preprocess": preprocess})
+    atomic.write_json(export_json, report, digits=12)
+    for name, row in report.items():
+        print(f"export: {export.FILES[name]}, {row['bytes']:,} bytes, differs by {row['largest_difference']:.0e} at most")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,36 @@
+"""Train the network on the training images, watched on the validation images.
+
+$ python -m stages.train data/processed/train data/processed/val data/classes.txt models metrics/train.json metrics/history.csv
+"""
+
+import sys
+
+from heldout import atomic, augment, manifest, models, params, shards, training
+
+
+def main(train: str, val: str, classes_txt: str, folder: str, train_json: str, history_csv: str) -> None:
+    """Write the best epoch's weights, what is needed to build the network again, and how training went."""
+    params.installed("tensorflow", "keras", "numpy", "opencv-python-headless")
+    seed = params.scalar("seed")
+    augmentation = params.section("augment", augment.warp)
+    architecture = params.section("model", models.cnn)
+    settings = params.section("train", training.fit)
+    training.deterministic(seed, settings["threads"])
+    class_names = manifest.read_class_names(classes_txt)
+    images = shards.Images(train)
+    model = models.cnn(images.image_shape, len(class_names), **architecture)
+    print(f"train: {model.count_params():,} parameters, {len(images)} images, {settings['threads']} threads", flush=True)
+    history = training.fit(model, images, shards.Images(val), class_names, augmentation, seed, **settings)
+    with atomic.replacing(f"{folder}/model.weights.h5") as partial:
+        model.save_weights(partial)
+    description = {"class_names": class_names, "image_shape": images.image_shape, "model": architecture}
+    atomic.write_json(f"{folder}/model.json", description | {"threads": settings["threads"]})
+    manifest.write(history.round(6), history_csv)
+    summary = training.summary(history, model.count_params())
+    atomic.write_json(train_json, summary)
+    print(f"train: best in epoch {summary['best_epoch']} of {summary['epochs']}, ", end="")
+    print(f"validation accuracy {summary['val_accuracy']:.4f}")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
