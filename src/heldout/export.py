@@ -6,14 +6,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import keras
 import numpy as np
-import tensorflow as tf
 from annotated_types import Len
 from pydantic import Field
-from tensorflow.core.protobuf import fingerprint_pb2
 
 from heldout import predict
+from heldout.process import quiet
+
+with quiet():
+    import keras
+    import tensorflow as tf
+    from tensorflow.core.protobuf import fingerprint_pb2
 
 Format = Literal["keras", "saved_model", "tflite"]
 FILES = {"keras": "model.keras", "saved_model": "saved_model", "tflite": "model.tflite"}
@@ -122,7 +125,9 @@ def _write_saved_model(model: keras.Model, serve: Any, path: Path) -> None:
 
 def _write_tflite(serve: Any, path: Path) -> None:
     converter = tf.lite.TFLiteConverter.from_concrete_functions([serve.get_concrete_function()], serve)
-    path.write_bytes(converter.convert())
+    with quiet():
+        content = converter.convert()
+    path.write_bytes(content)
 
 
 def _load_keras(path: Path) -> Any:

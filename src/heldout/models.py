@@ -2,10 +2,14 @@
 
 from typing import Annotated, Any
 
-import keras
 from annotated_types import Len
-from keras import layers
 from pydantic import Field
+
+from heldout.process import quiet
+
+with quiet():
+    import keras
+    from keras import layers
 
 Units = Annotated[int, Field(ge=1, le=65536)]
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from heldout import images
+from heldout.process import quiet
 
 DESCRIPTION = "heldout.json"
 BATCH = 64
@@ -18,7 +19,9 @@ def tflite_model(path: Path) -> Callable[[np.ndarray], np.ndarray]:
     """A function from uint8 images (n, height, width, channels) to probabilities (n, num_classes), run by LiteRT."""
     from ai_edge_litert.interpreter import Interpreter
 
-    interpreter = Interpreter(str(path), num_threads=1)
+    with quiet():
+        interpreter = Interpreter(str(path), num_threads=1)
+        interpreter.allocate_tensors()
     source, target = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
 
     def run(batch: np.ndarray) -> np.ndarray:

@@ -3,9 +3,12 @@
 import errno
 import os
 import sys
+import tempfile
 import threading
 import time
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -23,6 +26,28 @@ def guard() -> None:
         sys.excepthook = _report
     if dvc := _dvc_above():
         threading.Thread(target=_end_with, args=(dvc,), daemon=True).start()
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep what native libraries write to stderr while they load off the screen; show it where they fail.
+
+    `TF_CPP_MIN_LOG_LEVEL=3` alone leaves the lines that TensorFlow writes before it reads the variable.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    sys.stderr.flush()
+    screen = os.dup(2)
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            held.seek(0)
+            os.write(screen, held.read())
+            raise
+        finally:
+            os.dup2(screen, 2)
+            os.close(screen)
 
 
 def clear_line(error: BaseException) -> str | None:

@@ -4,14 +4,17 @@ import time
 from collections.abc import Callable
 from typing import Annotated
 
-import keras
 import numpy as np
 import pandas as pd
-import tensorflow as tf
 from pydantic import Field
 
 from heldout import augment
+from heldout.process import quiet
 from heldout.shards import Images
+
+with quiet():
+    import keras
+    import tensorflow as tf
 
 PositiveInt = Annotated[int, Field(ge=1)]
 EVALUATION_BATCH = 256
