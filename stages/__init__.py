@@ -6,6 +6,6 @@ from pathlib import Path
 # Not the installed package: `dvc exp run --temp` and queues run a copy of the tree, which must not import the original.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
-from heldout import process  # noqa: E402
+from heldout import process
 
 process.guard()

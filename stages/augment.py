@@ -7,7 +7,7 @@ import sys
 
 import numpy as np
 
-from heldout import augment, params, sheets, shards
+from heldout import augment, params, shards, sheets
 
 VERSIONS = 7  # augmented pictures beside each original
 CLASSES = 12  # rows at most

@@ -12,9 +12,7 @@ import pandas as pd
 from heldout import atomic, charts, manifest, metrics, models, params, shards, training
 
 
-def main(
-    test_csv: str, test: str, model_folder: str, history_csv: str, metrics_folder: str, plots_folder: str
-) -> None:
+def main(test_csv: str, test: str, model_folder: str, history_csv: str, metrics_folder: str, plots_folder: str) -> None:
     """Write the scores, one row an image, the confusion matrix and the learning curves."""
     params.installed("tensorflow", "keras", "scikit-learn")
     description = json.loads(Path(model_folder, "model.json").read_text(encoding="utf-8"))

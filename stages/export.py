@@ -28,7 +28,9 @@ def main(model_folder: str, test: str, folder: str, export_json: str) -> None:
         atomic.write_json(partial / predict.DESCRIPTION, {"class_names": names, "preprocess": preprocess})
     atomic.write_json(export_json, report, digits=12)
     for name, row in report.items():
-        print(f"export: {export.FILES[name]}, {row['bytes']:,} bytes, differs by {row['largest_difference']:.0e} at most")
+        print(
+            f"export: {export.FILES[name]}, {row['bytes']:,} bytes, differs by {row['largest_difference']:.0e} at most"
+        )
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ def main(folder: str) -> None:
             (partial / label).mkdir()
         for number, label in enumerate(tqdm(digits.target, "sample", delay=2)):
             _, png = cv2.imencode(".png", pixels[number])
-            (partial / str(label) / f"{number:04}.png").write_bytes(png)
+            (partial / str(label) / f"{number:04}.png").write_bytes(png.tobytes())
     print(f"sample: {len(pixels)} handwritten digits in {folder}")
 
 

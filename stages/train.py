@@ -1,6 +1,7 @@
 """Train the network on the training images, watched on the validation images.
 
-$ python -m stages.train data/processed/train data/processed/val data/classes.txt models metrics/train.json metrics/history.csv
+$ python -m stages.train data/processed/train data/processed/val data/classes.txt models \\
+    metrics/train.json metrics/history.csv
 """
 
 import sys
@@ -19,7 +20,9 @@ def main(train: str, val: str, classes_txt: str, folder: str, train_json: str, h
     class_names = manifest.read_class_names(classes_txt)
     images = shards.Images(train)
     model = models.cnn(images.image_shape, len(class_names), **architecture)
-    print(f"train: {model.count_params():,} parameters, {len(images)} images, {settings['threads']} threads", flush=True)
+    print(
+        f"train: {model.count_params():,} parameters, {len(images)} images, {settings['threads']} threads", flush=True
+    )
     history = training.fit(model, images, shards.Images(val), class_names, augmentation, seed, **settings)
     with atomic.replacing(f"{folder}/model.weights.h5") as partial:
         model.save_weights(partial)

@@ -44,7 +44,7 @@ def write_text(path: str | Path, text: str) -> None:
 
 
 def write_json(path: str | Path, values: dict[str, Any], digits: int = 6) -> None:
-    """Write `values` as JSON, one key a line in the order given, real numbers to `digits` decimals, whole or not at all."""
+    """Write `values` as JSON, one key a line in the order given, real numbers rounded, whole or not at all."""
     write_text(path, json.dumps(_rounded(values, digits), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 

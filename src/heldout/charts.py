@@ -6,12 +6,12 @@ import matplotlib
 
 matplotlib.use("agg")
 
-import matplotlib.pyplot as plt  # noqa: E402
-import numpy as np  # noqa: E402
-import pandas as pd  # noqa: E402
-from sklearn.metrics import confusion_matrix  # noqa: E402
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from sklearn.metrics import confusion_matrix
 
-from heldout.atomic import replacing  # noqa: E402
+from heldout.atomic import replacing
 
 COLOURS = {"train": "#4477aa", "val": "#ccbb44", "test": "#ee6677"}  # Tol's bright scheme, safe for colour-blind eyes
 WRITTEN_CLASSES = 20  # beyond, the numbers in a matrix could not be read
@@ -49,7 +49,7 @@ def curves(history: pd.DataFrame, path: str | Path) -> None:
 
 
 def confusion(predictions: pd.DataFrame, class_names: list[str], path: str | Path) -> None:
-    """The confusion matrix: a row is a true class, its colour the share of that class's images, its number their count."""
+    """The confusion matrix: rows are true classes; the colour is the share of the row, the number the count."""
     counts = confusion_matrix(predictions["label"], predictions["predicted"], labels=class_names)
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     side = min(14.0, max(4.5, 0.5 * len(class_names) + 2))

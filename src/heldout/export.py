@@ -1,4 +1,4 @@
-"""Export: the files to ship, each taking raw pixels, each byte-stable, each compared with the model that was measured."""
+"""Export: the files to ship, byte-stable, taking raw pixels, each compared with the model that was measured."""
 
 import json
 import zipfile
@@ -12,6 +12,7 @@ from pydantic import Field
 
 from heldout import predict
 from heldout.process import quiet
+from heldout.shards import Images
 
 with quiet():
     import keras
@@ -27,7 +28,7 @@ BATCH = 64
 def write(
     model: keras.Model,
     folder: Path,
-    images: np.ndarray,
+    images: Images,
     probabilities: np.ndarray,
     *,
     formats: Annotated[list[Format], Len(1)],
@@ -38,7 +39,7 @@ def write(
     Args:
         model: the trained model.
         folder: where the files go.
-        images: uint8 test images (n, height, width, channels), or anything that gives them by `images[indices]`.
+        images: the test images.
         probabilities: the model's answers on them, (n, num_classes).
         formats: keras (model.keras), saved_model (a folder; signature `serve`: uint8 images -> probabilities), tflite
             (float32, uint8 input).
@@ -69,7 +70,11 @@ def write(
                 f"{path.name} does not answer as the model does: a probability differs by {difference:.2g}, "
                 f"expected {tolerance:g} at most (export.tolerance), {changed} of {len(answers)} answers change"
             )
-        report[name] = {"largest_difference": float(f"{difference:.1e}"), "changed_answers": changed, "bytes": _size(path)}
+        report[name] = {
+            "largest_difference": float(f"{difference:.1e}"),
+            "changed_answers": changed,
+            "bytes": _size(path),
+        }
     return report
 
 
@@ -143,10 +148,14 @@ def _load_saved_model(path: Path) -> Any:
 LOADERS = {"keras": _load_keras, "saved_model": _load_saved_model, "tflite": predict.tflite_model}
 
 
-def _batches(images: Any) -> Iterator[np.ndarray]:
+def _batches(images: Images) -> Iterator[np.ndarray]:
     for start in range(0, len(images), BATCH):
         yield images[np.arange(start, min(start + BATCH, len(images)))]
 
 
 def _size(path: Path) -> int:
-    return path.stat().st_size if path.is_file() else sum(part.stat().st_size for part in path.rglob("*") if part.is_file())
+    return (
+        path.stat().st_size
+        if path.is_file()
+        else sum(part.stat().st_size for part in path.rglob("*") if part.is_file())
+    )

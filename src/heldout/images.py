@@ -46,7 +46,9 @@ def decode(content: bytes, name: str) -> np.ndarray:
     return pixels
 
 
-def resize(pixels: np.ndarray, *, image_size: Size, interpolation: Literal["area", "linear", "cubic", "lanczos"]) -> np.ndarray:
+def resize(
+    pixels: np.ndarray, *, image_size: Size, interpolation: Literal["area", "linear", "cubic", "lanczos"]
+) -> np.ndarray:
     """Squash pixels to `image_size` (height, width); `area` averages, which is right for shrinking photos.
 
     Args:

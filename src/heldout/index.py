@@ -43,7 +43,7 @@ def scan(*, dir: str, layout: Layout, on_problem: Literal["error", "skip"]) -> t
     """
     files, links = folders.find(dir, layout)
     problems = [Problem(path, "is a link to a folder", "copy the images into the class folder") for path in links]
-    rows = []
+    rows: list[tuple] = []
     with ThreadPoolExecutor(min(8, (os.cpu_count() or 1) + 2)) as pool:
         reading = pool.map(_row, files)
         for row in tqdm(reading, "index", len(files), unit=" images", delay=2, mininterval=1):
@@ -51,9 +51,7 @@ def scan(*, dir: str, layout: Layout, on_problem: Literal["error", "skip"]) -> t
     if problems and on_problem == "error":
         more = f" ({len(problems) - 1} more)" if len(problems) > 1 else ""
         first = problems[0]
-        raise ValueError(
-            f"{_printable(first.path)} {first.reason}: {first.remedy}{more}; or set data.on_problem: skip in params.yaml"
-        )
+        raise ValueError(f"{_printable(first.path)} {first.reason}: {first.remedy}{more}; or set data.on_problem: skip")
     table = pd.DataFrame(rows, columns=["id", *Found._fields, "width", "height", "bytes", "format"])
     table, repeats = _without_repeats(table)
     listed = [problem._replace(path=_printable(problem.path)) for problem in problems] + repeats
@@ -81,7 +79,7 @@ def _row(file: Found) -> tuple | Problem:
 
 def _without_repeats(table: pd.DataFrame) -> tuple[pd.DataFrame, list[Problem]]:
     """Keep one row of identical images, in the most held-out split that any of them was given."""
-    for identity, group in table[table.duplicated("id", keep=False)].groupby("id"):
+    for _, group in table[table.duplicated("id", keep=False)].groupby("id"):
         if group["label"].nunique() > 1:
             first, second = group.drop_duplicates("label")["path"].iloc[:2]
             raise ValueError(f"{first} and {second} are the same image in two classes: remove the wrong one")

@@ -33,9 +33,7 @@ def scores(
     return result | {"images": len(labels)}
 
 
-def predictions(
-    ids: np.ndarray, labels: np.ndarray, probabilities: np.ndarray, class_names: list[str]
-) -> pd.DataFrame:
+def predictions(ids: np.ndarray, labels: np.ndarray, probabilities: np.ndarray, class_names: list[str]) -> pd.DataFrame:
     """One row an image: id, label, predicted, confidence (of the answer) and label_probability (of the truth)."""
     names = np.array(class_names, object)
     rows = np.arange(len(labels))

@@ -24,7 +24,9 @@ def section(name: str, function: Callable, path: str | Path = "params.yaml") -> 
     """
     values = _load(path).get(name)
     if not isinstance(values, dict):
-        raise ValueError(f"{path}: section {name!r} with keys was expected, got {values!r}: `git diff` shows what it was")
+        raise ValueError(
+            f"{path}: section {name!r} with keys was expected, got {values!r}: `git diff` shows what it was"
+        )
     return _checked(name, values, function, path)
 
 

@@ -83,7 +83,7 @@ def _files(paths: list[str]) -> Iterator[str]:
         if Path(path).is_dir():
             for folder, children, names in os.walk(path):
                 children.sort()
-                yield from (os.path.join(folder, name) for name in sorted(names) if not name.startswith("."))
+                yield from (str(Path(folder, name)) for name in sorted(names) if not name.startswith("."))
         elif Path(path).exists():
             yield path
         else:

@@ -1,4 +1,4 @@
-"""What a process owes to the person who started it: one clear line on an error, and an end when that person has gone."""
+"""What a process owes to whoever started it: one clear line on an error, and an end when they are gone."""
 
 import errno
 import os

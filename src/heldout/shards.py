@@ -1,8 +1,8 @@
 """Images at rest: a few uint8 .npy files that open by mmap, and the manifest of their rows."""
 
 import os
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -30,24 +30,25 @@ def write(rows: pd.DataFrame, folder: str | Path, **preprocess) -> None:
     rows = rows.sort_values("id", ignore_index=True)
     height, width = preprocess["image_size"]
     size = max(1, SHARD_BYTES // (height * width * 3))
+    pixels_of = partial(_pixels, preprocess=preprocess)
     cv2.setNumThreads(1)  # the pool's threads are enough
     with (
-        replacing_folder(folder) as partial,
+        replacing_folder(folder) as temporary,
         ThreadPoolExecutor(os.cpu_count()) as pool,
         tqdm(total=len(rows), desc=f"preprocess {Path(folder).name}", unit=" images", delay=2, mininterval=1) as bar,
     ):
-        manifest.write(rows[["id", "label"]], partial / ROWS)
+        manifest.write(rows[["id", "label"]], temporary / ROWS)
         for number, start in enumerate(range(0, len(rows), size)):
             part = rows[start : start + size]
             shard = np.empty((len(part), height, width, 3), np.uint8)
-            results = pool.map(lambda row: _pixels(*row, preprocess), zip(part["path"], part["id"], strict=True))
+            results = pool.map(pixels_of, part["path"], part["id"])
             for position, pixels in enumerate(results):
                 shard[position] = pixels
                 bar.update()
-            np.save(partial / f"images-{number:05}.npy", shard)
+            np.save(temporary / f"images-{number:05}.npy", shard)
 
 
-class Images(Sequence):
+class Images:
     """The images of a folder of shards, by mmap: nothing is read before it is asked for.
 
     `images[indices]` is a uint8 array (len(indices), height, width, 3); `labels` the class name of every row and

@@ -32,7 +32,7 @@ def contact_sheet(rows: list[np.ndarray], names: list[str], headings: list[str],
             sheet[top : top + CELL, x : x + CELL] = _cell(picture)
     _, png = cv2.imencode(".png", cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
     with replacing(path) as partial:
-        partial.write_bytes(png)
+        partial.write_bytes(png.tobytes())
 
 
 def _cell(picture: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The few lines that end `make`: the figures in metrics/, and where to look. Standard library alone, so it costs nothing."""
+"""The lines that end `make`: the figures in metrics/ and where to look, by the standard library alone."""
 
 import json
 from pathlib import Path

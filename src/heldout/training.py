@@ -1,4 +1,4 @@
-"""Training: batches drawn anew in every epoch, early stopping, and a line an epoch; the same inputs give the same bytes."""
+"""Training: batches drawn anew in every epoch, early stopping, a line an epoch; same inputs, same bytes."""
 
 import time
 from collections.abc import Callable
