@@ -1,0 +1,131 @@
+"""What the tests share: real images, and real DVC repositories that run the project's own graph."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+SHARED = ROOT.parent / "shared" / "data"
+# The real graph on the real digits, with a network that trains in seconds.
+SMALL = {
+    "preprocess": {"image_size": [22, 22]},
+    "model": {"filters": [8, 16, 16], "dense_units": 32},
+    "train": {"epochs": 2},
+}
+
+
+def execute(*command: str, cwd: Path, expect: int | None = 0) -> subprocess.CompletedProcess:
+    """Run a command to its end; its output, both streams together, is in `stdout`."""
+    done = subprocess.run(command, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=560)
+    assert expect is None or done.returncode == expect, f"{command} ended with {done.returncode}:\n{done.stdout}"
+    return done
+
+
+def stages_run(output: str) -> list[str]:
+    """The stages that a `dvc repro` ran, in order."""
+    return [line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage")]
+
+
+def change(repository: Path, values: dict) -> None:
+    """Set values of params.yaml: {section: {key: value}} or {key: value}."""
+    path = repository / "params.yaml"
+    params = yaml.safe_load(path.read_text(encoding="utf-8"))
+    for name, value in values.items():
+        params[name] = params[name] | value if isinstance(value, dict) else value
+    path.write_text(yaml.safe_dump(params, sort_keys=False), encoding="utf-8")
+
+
+def commit(repository: Path) -> None:
+    execute("git", "add", "-A", cwd=repository)
+    execute("git", "commit", "-q", "--allow-empty", "-m", "test", cwd=repository)
+
+
+def write_image(path: Path, seed: int, size: tuple[int, int] = (24, 32)) -> None:
+    """A real JPEG or PNG of coarse noise: `size` is (height, width)."""
+    coarse = np.random.default_rng(seed).integers(0, 256, (4, 4, 3), np.uint8)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    assert cv2.imwrite(str(path), cv2.resize(coarse, size[::-1], interpolation=cv2.INTER_CUBIC))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def environment(tmp_path_factory):
+    """This interpreter's commands first, and DVC and git that touch nothing of the person's own."""
+    private = tmp_path_factory.mktemp("private")
+    names = ("AUTHOR_NAME", "COMMITTER_NAME", "AUTHOR_EMAIL", "COMMITTER_EMAIL")
+    values = {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "DVC_SITE_CACHE_DIR": str(private / "site"),
+        "DVC_GLOBAL_CONFIG_DIR": str(private / "global"),
+        "DVC_NO_ANALYTICS": "1",
+        **{f"GIT_{name}": "test@example.org" for name in names},
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in values.items():
+            patch.setenv(name, value)
+        for name in [name for name in os.environ if name.startswith("DVC_") and name not in values]:
+            patch.delenv(name)
+        yield
+
+
+@pytest.fixture
+def photos(tmp_path, monkeypatch):
+    """The current folder with data/raw: three classes of eight photos."""
+    monkeypatch.chdir(tmp_path)
+    for number, name in enumerate(("cat", "dog", "wolf")):
+        for index in range(8):
+            write_image(Path("data/raw", name, f"{index}.jpg"), 100 * number + index)
+    return Path("data/raw")
+
+
+def copy_project(to: Path) -> Path:
+    """A repository of the project as the work tree has it, without what is ignored, and with nothing run."""
+    listed = execute("git", "ls-files", "-co", "--exclude-standard", "-z", cwd=ROOT).stdout.split("\0")
+    for name in filter(None, listed):
+        if (ROOT / name).exists():
+            (to / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, to / name)
+    (to / "dvc.lock").unlink(missing_ok=True)
+    execute("git", "init", "-q", "-b", "main", cwd=to)
+    return to
+
+
+@pytest.fixture
+def project(tmp_path):
+    """The project, nothing run, with the small network."""
+    repository = copy_project(tmp_path / "project")
+    change(repository, SMALL)
+    commit(repository)
+    return repository
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory):
+    """The small project with every stage run and committed, pushed to a folder remote: to be cloned, not changed."""
+    repository = copy_project(tmp_path_factory.mktemp("finished") / "project")
+    change(repository, SMALL)
+    execute("dvc", "repro", cwd=repository)
+    execute("dvc", "remote", "add", "-d", "folder", str(repository.parent / "remote"), cwd=repository)
+    execute("dvc", "push", "-q", "--run-cache", cwd=repository)
+    commit(repository)
+    return repository
+
+
+@pytest.fixture
+def clone(finished, tmp_path):
+    """A clean clone of `finished`, without its data."""
+    execute("git", "clone", "-q", str(finished), str(tmp_path / "clone"), cwd=tmp_path)
+    return tmp_path / "clone"
+
+
+@pytest.fixture
+def restored(clone):
+    """A clean clone of `finished` with its data pulled."""
+    execute("dvc", "pull", "-q", "--run-cache", cwd=clone)
+    return clone
