@@ -46,15 +46,23 @@ def cnn(
             f"images of {image_shape[0]} x {image_shape[1]} pixels are too small for {len(filters)} blocks: "
             f"expected {smallest} or more (preprocess.image_size), or fewer model.filters"
         )
-    blocks = [layer for n in filters for layer in (layers.Conv2D(n, 3, activation="relu"), layers.MaxPooling2D(2))]
+    # Names of our own: Keras's would count on from other models of the process, into the exported files.
+    blocks = [
+        layer
+        for number, channels in enumerate(filters, 1)
+        for layer in (
+            layers.Conv2D(channels, 3, activation="relu", name=f"block{number}_conv"),
+            layers.MaxPooling2D(2, name=f"block{number}_pool"),
+        )
+    ]
     return keras.Sequential(
         [
             keras.Input(image_shape, name="images"),
-            layers.Rescaling(1 / 255),
+            layers.Rescaling(1 / 255, name="scale"),
             *blocks,
-            layers.Flatten(),
-            layers.Dense(dense_units, activation="relu"),
-            layers.Dropout(dropout),
+            layers.Flatten(name="flatten"),
+            layers.Dense(dense_units, activation="relu", name="dense"),
+            layers.Dropout(dropout, name="dropout"),
             layers.Dense(num_classes, activation="softmax", dtype="float32", name="probabilities"),
         ],
         name="cnn",

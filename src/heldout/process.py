@@ -76,7 +76,9 @@ def _report(kind, error, trace) -> None:
     if line is None:
         sys.__excepthook__(kind, error, trace)
     else:
-        print(f"{Path(sys.argv[0]).stem.strip('_')}: {line}", file=sys.stderr, flush=True)
+        program = Path(sys.argv[0])
+        name = program.parent.name if program.stem == "__main__" else program.stem
+        print(f"{name}: {line}", file=sys.stderr, flush=True)
 
 
 def _dvc_above() -> psutil.Process | None:

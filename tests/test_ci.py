@@ -1,0 +1,247 @@
+"""The CI's scripts on a real DVC repository and a real HTTP server, and the two CI files against their schemas."""
+
+import json
+import os
+import re
+import shutil
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+
+import pytest
+import yaml
+from conftest import ROOT, commit, execute
+
+MARKER = "<!-- heldout report -->"
+REMEDY = "run `dvc repro` and commit dvc.lock, metrics/ and plots/"
+GRAPH = """stages:
+  train: {cmd: cp data.json model.json, deps: [data.json], params: [epochs], outs: [model.json]}
+  evaluate: {cmd: cp model.json metrics/eval.json, deps: [model.json], metrics: [metrics/eval.json: {cache: false}]}
+"""
+
+
+def must(folder: Path, *commands: str) -> None:
+    for command in commands:
+        execute(*command.split(), cwd=folder)
+
+
+def script(folder: Path, name: str, *words: str, expect: int = 0) -> str:
+    """What a script of .ci says; one line where it is expected to fail."""
+    said = execute(str(ROOT / ".ci" / name), *words, cwd=folder, expect=expect).stdout
+    assert not expect or said.count("\n") == 1, said
+    return said
+
+
+def clone_of(repo: Path, *options: str) -> Path:
+    must(repo.parent, f"git clone -q {' '.join(options)} file://{repo} clone")
+    return repo.parent / "clone"
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory):
+    """A repository of two stages, reproduced and committed."""
+    folder = tmp_path_factory.mktemp("template")
+    (folder / "metrics").mkdir()
+    (folder / "dvc.yaml").write_text(GRAPH)
+    (folder / "params.yaml").write_text("epochs: 1\n")
+    (folder / "data.json").write_text('{"accuracy": 0.9}\n')
+    must(folder, "git init -q -b main", "dvc init -q", "dvc repro -q")
+    commit(folder)
+    return folder
+
+
+@pytest.fixture
+def repo(template, tmp_path, monkeypatch):
+    monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(tmp_path / "site"))
+    monkeypatch.setenv("DVC_GLOBAL_CONFIG_DIR", str(tmp_path / "config"))
+    return shutil.copytree(template, tmp_path / "repo")
+
+
+@pytest.fixture(params=["with data", "without data"])
+def checkout(request, repo):
+    return repo if request.param == "with data" else clone_of(repo)
+
+
+def test_fresh(checkout):
+    assert script(checkout, "freshness") == "dvc.lock is fresh\n"
+
+
+@pytest.mark.parametrize(
+    "file, text, stages",
+    [
+        ("params.yaml", "epochs: 2\n", "train"),
+        ("dvc.yaml", GRAPH.replace("cp", "cp -f"), "evaluate train"),
+        ("metrics/eval.json", '{"accuracy": 1.0}\n', "evaluate"),
+    ],
+)
+def test_stale(checkout, file, text, stages):
+    (checkout / file).write_text(text)
+    line = f"freshness: dvc.lock is stale, changed stages: {stages} (those after them may follow): {REMEDY}\n"
+    assert script(checkout, "freshness", expect=1) == line
+
+
+def test_freshness_is_not_fooled_by_what_dvc_passes_over(checkout):
+    (checkout / "dvc.yaml").write_text(GRAPH.replace("params: [epochs]", "params: [epochs], frozen: true"))
+    (checkout / "params.yaml").write_text("epochs: 2\n")
+    assert "frozen stages: train: `dvc unfreeze` them" in script(checkout, "freshness", expect=1)
+    must(checkout, "git checkout -q .", "git rm -q metrics/eval.json")
+    assert "stale, missing from git: metrics/eval.json: run" in script(checkout, "freshness", expect=1)
+    (checkout / "dvc.lock").write_text("")
+    assert "could not judge dvc.lock: './dvc.lock' validation failed" in script(checkout, "freshness", expect=1)
+
+
+def test_report_of_a_change(repo):
+    (repo / "params.yaml").write_text("epochs: 2\n")
+    (repo / "data.json").write_text('{"accuracy": 0.912345, "loss": 0.3}\n')
+    must(repo, "dvc repro -q", "git commit -q -a -m more")
+    said = script(repo, "report", "HEAD~1")
+    heading = "## heldout: the test accuracy changed from 0.9 to 0.912345 (+0.012345).\n"
+    assert said.startswith(f"{MARKER}\n{heading}\nThe numbers are those committed.\n")
+    assert re.search(r"\| metrics/eval.json \| accuracy +\| 0.9 +\| 0.9123 +\| 0.0123 +\|", said)
+    assert re.search(r"\| metrics/eval.json \| loss +\| - +\| 0.3 +\| - +\|", said)
+    assert re.search(r"\| params.yaml \| epochs +\| 1 +\| 2 +\|", said)
+    assert said.endswith("dvc.lock is fresh\n")
+
+
+def test_report_without_a_change(repo):
+    said = script(repo, "report", "main")
+    assert "the test accuracy is unchanged." in said and "|" not in said
+    assert "No metric differs from main." in said and "No param differs from main." in said
+
+
+def test_report_judges_the_commit_and_not_what_this_run_made_of_it(repo):
+    (repo / "data.json").write_text('{"accuracy": 0.8}\n')
+    must(repo, "git commit -q -a -m stale", "dvc repro -q")
+    said = script(repo, "report", "HEAD~1")
+    assert "it differs from the commit in `dvc.lock`, `metrics/eval.json`." in said
+    assert "from 0.9 to 0.8 (-0.100000)" in said
+    assert "freshness: dvc.lock is stale, changed stages: train" in said
+
+
+def test_report_without_the_base(repo):
+    must(repo, "git commit -q --allow-empty -m next")
+    line = "report: HEAD~1 is not in this shallow clone: check out with fetch-depth: 0 (GitLab: GIT_DEPTH: 0)\n"
+    assert script(clone_of(repo, "--depth", "1"), "report", "HEAD~1", expect=1) == line
+    assert "received nowhere, which git does not know" in script(repo, "report", "nowhere", expect=1)
+    assert "expected a git repository" in script(repo.parent, "freshness", expect=1)
+
+
+def test_reproduce_without_a_remote_or_a_working_one(repo):
+    said = script(clone_of(repo), "reproduce")
+    assert "no default DVC remote is set" in said and "Running stage 'train'" in said
+    (repo / ".dvc/config").write_text("[core]\nremote = nowhere\n")
+    assert "reproduce: dvc pull failed" in execute(str(ROOT / ".ci/reproduce"), cwd=repo, expect=1).stdout
+
+
+@pytest.mark.parametrize("pushed", [True, False], ids=["pushed", "push forgotten"])
+def test_reproduce_with_a_remote_pulls(repo, tmp_path, pushed):
+    (repo / ".dvc/config").write_text(f"[core]\nremote = store\n['remote \"store\"']\nurl = {tmp_path / 'store'}\n")
+    must(repo, "git commit -q -a -m remote", *["dvc push -q"] * pushed)
+    said = script(clone_of(repo), "reproduce")
+    assert "pulling from the DVC remote 'store'" in said and "Running stage" not in said
+    assert ("was `dvc push --run-cache` forgotten?" in said) != pushed == (tmp_path / "clone/model.json").exists()
+
+
+NOTES = "/projects/5/merge_requests/7/notes"
+CALLS = {  # what lists and creates, what updates and by which method, and the header with the token
+    "github": ("/repos/me/it/issues/7/comments", "/repos/me/it/issues/comments", "PATCH", "Authorization", "Bearer t"),
+    "gitlab": (NOTES, NOTES, "PUT", "PRIVATE-TOKEN", "t"),
+}
+SETTINGS = {
+    "github": {"GITHUB_REPOSITORY": "me/it", "PULL_REQUEST": "7", "GITHUB_TOKEN": "t"},
+    "gitlab": {"CI_PROJECT_ID": "5", "CI_MERGE_REQUEST_IID": "7", "GITLAB_TOKEN": "t"},
+}
+ADDRESS = {"github": "GITHUB_API_URL", "gitlab": "CI_API_V4_URL"}
+OTHERS = ["Nice!", f"> {MARKER}\n> quoted", f"see {MARKER}", None]
+
+
+class Answer(BaseHTTPRequestHandler):
+    """The comments of GitHub or GitLab: list a page, create, update one; 401 to any other token."""
+
+    def answer(self):
+        comments = self.server.comments
+        listing, single, update, header, token = CALLS[self.server.kind]
+        path, _, query = self.path.partition("?")
+        body = json.loads(self.rfile.read(int(self.headers.get("Content-Length", 0))) or "{}")
+        if self.server.refuse or self.headers[header] != token:
+            return self.send_error(self.server.refuse or 401)
+        if (self.command, path) == ("GET", listing):
+            size, page = map(int, re.fullmatch(r"per_page=(\d+)&page=(\d+)", query).groups())
+            value = comments[size * (page - 1) : size * page]
+        elif (self.command, path) == ("POST", listing):
+            comments.append({"id": 1000 + len(comments), **body})
+            value = comments[-1]
+        else:
+            assert self.command == update
+            value = next(comment for comment in comments if path == f"{single}/{comment['id']}")
+            value.update(body)
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(json.dumps(value).encode())
+
+    do_GET = do_POST = do_PATCH = do_PUT = answer
+
+
+@pytest.fixture(params=["github", "gitlab"])
+def host(request, tmp_path, monkeypatch):
+    (tmp_path / "report.md").write_text(f"{MARKER}\nfirst\n")
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
+        server.kind, server.comments, server.refuse = request.param, [], 0
+        for name in ADDRESS.values():  # a CI may run these tests
+            monkeypatch.delenv(name, raising=False)
+        url = f"http://127.0.0.1:{server.server_port}"
+        for name, value in {**SETTINGS[server.kind], ADDRESS[server.kind]: url, "no_proxy": "*"}.items():
+            monkeypatch.setenv(name, value)
+        Thread(target=server.serve_forever, args=(0.01,)).start()
+        yield server
+        server.shutdown()
+
+
+@pytest.mark.parametrize("others", [OTHERS, OTHERS * 25, OTHERS * 30], ids=["1 page", "1 full page", "2 pages"])
+def test_comment_is_created_once_then_updated(host, tmp_path, others):
+    host.comments = [{"id": number, "body": body} for number, body in enumerate(others)]
+    assert script(tmp_path, "comment", "report.md") == f"comment: created {1000 + len(others)}\n"
+    (tmp_path / "report.md").write_text(f"{MARKER}\nsecond\n")
+    assert script(tmp_path, "comment", "report.md") == f"comment: updated {1000 + len(others)}\n"
+    assert [comment["body"] for comment in host.comments] == [*others, f"{MARKER}\nsecond\n"]
+
+
+def test_comment_is_cut_to_what_fits(host, tmp_path):
+    (tmp_path / "report.md").write_text(f"{MARKER}\n" + "x" * 70_000)
+    script(tmp_path, "comment", "report.md")
+    assert len(host.comments[0]["body"]) == 65_536 and "(Cut here:" in host.comments[0]["body"][-200:]
+
+
+def test_comment_refused(host, tmp_path):
+    for host.refuse, remedy in {401: "expired", 403: "pull-requests: write on GitHub, the scope api"}.items():
+        said = script(tmp_path, "comment", "report.md", expect=1)
+        assert f"HTTP {host.refuse} from GET http" in said and remedy in said
+    host.shutdown()
+    host.server_close()
+    assert "no answer from GET http" in script(tmp_path, "comment", "report.md", expect=1)
+
+
+def test_comment_needs_its_variables_and_a_report(host, tmp_path, monkeypatch):
+    assert "No such file or directory: none.md" in script(tmp_path, "comment", "none.md", expect=1)
+    (tmp_path / "plain.md").write_text("no marker")
+    assert "expected a marker" in script(tmp_path, "comment", "plain.md", expect=1)
+    for name in SETTINGS[host.kind]:
+        with monkeypatch.context() as patch:
+            patch.delenv(name)
+            assert f"variable {name} is not set: pass it" in script(tmp_path, "comment", "report.md", expect=1)
+    monkeypatch.delenv(ADDRESS[host.kind])
+    assert "received neither" in script(tmp_path, "comment", "report.md", expect=1)
+
+
+@pytest.mark.parametrize(
+    "schema, file", [("github-workflows", ".github/workflows/pull-request.yml"), ("gitlab-ci", ".gitlab-ci.yml")]
+)
+def test_ci_files_validate_and_call_what_exists(schema, file):
+    must(ROOT, f"check-jsonschema --builtin-schema vendor.{schema} {file}")
+    text = re.sub(r"#.*", "", (ROOT / file).read_text())
+    scripts, targets = set(re.findall(r"\.ci/(\w+)", text)), set(re.findall(r"\bmake (\w+)", text))
+    assert scripts == {path.name for path in (ROOT / ".ci").iterdir()}
+    assert all(os.access(ROOT / ".ci" / name, os.X_OK) for name in scripts)
+    assert targets and targets <= set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.M))
+    steps = [step for job in yaml.safe_load(text).get("jobs", {}).values() for step in job["steps"]]
+    assert not [step for step in steps if "${{" in step.get("run", "")]  # a branch's name would run as shell

@@ -1,0 +1,89 @@
+"""Decoding and resizing: upright RGB, the same in every stage, and no half image taken for whole."""
+
+import hashlib
+import io
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from heldout import images
+
+
+def encoded(pixels: np.ndarray, kind: str, **options) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def test_a_png_keeps_its_pixels_in_rgb_order():
+    pixels = np.array([[[255, 0, 0], [0, 255, 0]], [[0, 0, 255], [9, 8, 7]]], np.uint8)
+    assert np.array_equal(images.decode(encoded(pixels, "PNG"), "x"), pixels)
+
+
+def test_grey_becomes_three_equal_channels():
+    pixels = images.decode(encoded(np.array([[0, 128], [255, 7]], np.uint8), "PNG"), "x")
+    assert pixels.shape == (2, 2, 3)
+    assert np.array_equal(pixels[..., 0], pixels[..., 2])
+
+
+def test_exif_orientation_is_applied():
+    pixels = np.zeros((16, 32, 3), np.uint8)
+    pixels[:, :16] = 255  # left half white; orientation 6 turns it a quarter clockwise, so it is the upper half
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    upright = images.decode(encoded(pixels, "JPEG", exif=exif, quality=95), "x")
+    assert upright.shape == (32, 16, 3)
+    assert upright[:14].min() > 200 and upright[18:].max() < 50
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+def test_an_image_cut_short_is_an_error(kind):
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    content = encoded(pixels, kind)
+    assert images.decode(content, "x").shape == (64, 64, 3)
+    with pytest.raises(ValueError, match=r"some\.img is"):
+        images.decode(content[: len(content) // 2], "some.img")
+
+
+@pytest.mark.parametrize("content", [b"", b"text", b"<html>"])
+def test_what_is_no_image_is_an_error(content):
+    with pytest.raises(ValueError, match=r"a\.jpg is no image that can be read: convert it"):
+        images.decode(content, "a.jpg")
+
+
+def test_area_averages_by_hand():
+    pixels = np.repeat(np.array([[0, 10, 20, 30], [10, 20, 30, 40]], np.uint8)[..., None], 3, axis=2)
+    small = images.resize(pixels, image_size=[1, 2], interpolation="area")
+    assert small[..., 0].tolist() == [[10, 30]]
+
+
+def test_read_takes_the_file_that_the_index_saw(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("a.jpg").write_bytes(b"one")
+    identity = hashlib.md5(b"one").hexdigest()
+    assert images.read("a.jpg", identity) == b"one"
+    Path("a.jpg").write_bytes(b"two")
+    with pytest.raises(ValueError, match=r"a\.jpg is not the image that the index saw: run `dvc repro`"):
+        images.read("a.jpg", identity)
+
+
+@pytest.mark.slow
+def test_read_falls_back_to_the_dvc_cache(restored, monkeypatch):
+    monkeypatch.chdir(restored)
+    images._dvc_cache.cache_clear()
+    content = Path("data/sample/0/0000.png").read_bytes()
+    identity = hashlib.md5(content).hexdigest()
+    assert images.read("data/sample/0/absent.png", identity) == content
+    with pytest.raises(ValueError, match="neither in the work tree nor in the DVC cache: run `dvc pull`"):
+        images.read("data/sample/0/absent.png", "0" * 32)
+    images._dvc_cache.cache_clear()
+
+
+def test_opencv_reads_what_pillow_reads():
+    pixels = cv2.resize(np.random.default_rng(1).integers(0, 256, (6, 6, 3), np.uint8), (60, 60))
+    content = encoded(pixels, "JPEG", quality=90)
+    with Image.open(io.BytesIO(content)) as picture:
+        assert np.array_equal(images.decode(content, "x"), np.asarray(picture))

@@ -1,0 +1,86 @@
+"""params.yaml: what is right passes, and what is wrong ends in one line that names the key and the remedy."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import pytest
+from conftest import ROOT
+from pydantic import Field
+
+from heldout import augment, images, index, metrics, params, split
+
+
+def function(data, *, rate: Annotated[float, Field(gt=0, le=1)], kind: Literal["a", "b"], size: list[int]):
+    """A function whose keyword arguments are a section."""
+
+
+@pytest.fixture
+def write(tmp_path):
+    path = tmp_path / "params.yaml"
+    return lambda text: path.write_text(text, encoding="utf-8") and path
+
+
+GOOD = "part:\n  rate: 0.5\n  kind: a\n  size: [1, 2]\n"
+
+
+def test_a_right_section_is_the_keyword_arguments(write):
+    assert params.section("part", function, write(GOOD)) == {"rate": 0.5, "kind": "a", "size": [1, 2]}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line"),
+    [
+        ("rate: 0.5", "rat: 0.5", r"part.rat is not known: did you mean rate\?"),
+        ("rate: 0.5", "colour: red\n  rate: 0.5", "part.colour is not known: expected rate, kind, size"),
+        ("  rate: 0.5\n", "", "part.rate is missing"),
+        ("rate: 0.5", "rate: 1e-3", "part.rate is '1e-3': expected number; YAML reads 1e-3 as text, write 0.001$"),
+        ("rate: 0.5", "rate: fast", "part.rate is 'fast': expected number$"),
+        ("rate: 0.5", "rate: 2", "part.rate is 2: expected less than or equal to 1"),
+        ("rate: 0.5", "rate: 0", "part.rate is 0: expected greater than 0"),
+        ("rate: 0.5", "rate: true", "part.rate is True: expected number"),
+        ("kind: a", "kind: c", "part.kind is 'c': expected 'a' or 'b'"),
+        ("size: [1, 2]", "size: [1, x]", "part.size.1 is 'x': expected integer"),
+        ("size: [1, 2]", "size: [1, 2.5]", "part.size.1 is 2.5: expected integer"),
+        ("part:", "Part:", "section 'part' with keys was expected, got None"),
+        ("kind: a", "kind: [", "is not YAML"),
+    ],
+)
+def test_a_wrong_section_ends_in_one_line(write, old, new, line):
+    with pytest.raises(ValueError, match=line) as caught:
+        params.section("part", function, write(GOOD.replace(old, new)))
+    assert "\n" not in str(caught.value)
+    assert "params.yaml" in str(caught.value)
+
+
+def test_seed_is_a_whole_number(write):
+    assert params.scalar("seed", write("seed: 3\n")) == 3
+    with pytest.raises(ValueError, match="seed is 'a': expected a whole number"):
+        params.scalar("seed", write("seed: a\n"))
+
+
+def test_another_version_is_refused(write):
+    path = write("numpy: 1.0.0\nno-such-library: 1.0\n")
+    with pytest.raises(ValueError, match=r"says numpy 1.0.0, installed is \d.*make setup.*make lock"):
+        params.installed("numpy", path=path)
+    with pytest.raises(ValueError, match="installed is nothing"):
+        params.installed("no-such-library", path=path)
+
+
+@pytest.mark.parametrize(
+    ("name", "section"),
+    [
+        ("data", index.scan),
+        ("split", split.assign),
+        ("preprocess", images.resize),
+        ("augment", augment.warp),
+        ("evaluate", metrics.scores),
+    ],
+)
+def test_the_default_params_are_right(name, section):
+    assert params.section(name, section, ROOT / "params.yaml")
+
+
+def test_every_key_has_a_comment():
+    lines = Path(ROOT, "params.yaml").read_text(encoding="utf-8").splitlines()
+    keys = [line for line in lines if line.startswith("  ")]
+    assert [line for line in keys if "#" not in line and "formats" not in line and "interpolation" not in line] == []

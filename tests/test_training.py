@@ -1,0 +1,143 @@
+"""The real training function: it starts at chance, learns, gives the same bytes again, and stops where it should."""
+
+import hashlib
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import ROOT, write_image
+from test_augment import OFF
+
+from heldout import index, models, shards, training
+
+ARCHITECTURE = {"filters": [8, 16], "dense_units": 32, "dropout": 0.0}
+SETTINGS = {"epochs": 2, "batch_size": 8, "learning_rate": 0.003, "patience": 5, "threads": 2}
+NAMES = ["cat", "dog", "wolf"]
+
+
+@pytest.fixture
+def images(photos):
+    rows = index.scan(dir="data/raw", layout="auto", on_problem="error")[0]
+    shards.write(rows, "data/train", image_size=[16, 16], interpolation="area")
+    return shards.Images("data/train")
+
+
+def fresh(images: shards.Images, seed: int = 0) -> keras.Model:
+    keras.utils.set_random_seed(seed)
+    return models.cnn(images.image_shape, 3, **ARCHITECTURE)
+
+
+def test_the_tutorial_cnn_has_its_parameters():
+    # 896 + 18,496 + 73,856 for the convolutions, 17*17*128*512 + 512 for the dense layer, 512*10 + 10 for the last.
+    model = models.cnn((150, 150, 3), 10, filters=[32, 64, 128], dense_units=512, dropout=0.5)
+    assert model.count_params() == 896 + 18496 + 73856 + 18940416 + 512 - 512 + 5130
+
+
+def test_images_too_small_for_the_blocks():
+    with pytest.raises(ValueError, match=r"images of 21 x 30 pixels are too small for 3 blocks: expected 22 or more"):
+        models.cnn((21, 30, 3), 10, filters=[4, 4, 4], dense_units=4, dropout=0.5)
+    assert models.cnn((22, 22, 3), 10, filters=[4, 4, 4], dense_units=4, dropout=0.5).output_shape == (None, 10)
+
+
+def test_a_fresh_model_is_at_chance(images):
+    answers = fresh(images).predict(images[np.arange(24)], verbose=0)
+    assert answers.sum(axis=1) == pytest.approx(1, abs=1e-5)
+    loss = -np.log(answers[np.arange(24), images.numbers(NAMES)]).mean()
+    assert loss == pytest.approx(np.log(3), rel=0.1)
+
+
+def test_one_batch_can_be_learned_by_heart(images):
+    model = fresh(images)
+    history = training.fit(model, images, images, NAMES, OFF, 0, **(SETTINGS | {"epochs": 60, "patience": 60}))
+    assert history["val_accuracy"].iloc[-1] == 1.0
+    assert history["val_loss"].iloc[-1] < 0.05
+
+
+def test_the_weights_of_the_best_epoch_are_kept(images):
+    model = fresh(images)
+    history = training.fit(model, images, images, NAMES, OFF, 0, **(SETTINGS | {"epochs": 6, "learning_rate": 0.05}))
+    kept = model.evaluate(training.evaluation_batches(images, images.numbers(NAMES)), verbose=0)[0]
+    assert kept == pytest.approx(history["val_loss"].min(), rel=1e-5)
+    assert training.summary(history, 7)["best_epoch"] == history["val_loss"].idxmin() + 1
+
+
+def test_patience_ends_the_run(images):
+    history = training.fit(
+        fresh(images), images, images, NAMES, OFF, 0, **(SETTINGS | {"epochs": 40, "learning_rate": 0.1, "patience": 1})
+    )
+    assert len(history) < 40
+
+
+def test_a_loss_that_is_no_number_ends_in_a_clear_line(images):
+    model = fresh(images)
+    model.layers[1].kernel.assign(np.full(model.layers[1].kernel.shape, np.nan))
+    with pytest.raises(
+        ValueError, match=r"the loss is not a number in epoch 1: lower train.learning_rate \(now 0.003\)"
+    ):
+        training.fit(model, images, images, NAMES, OFF, 0, **SETTINGS)
+
+
+def test_batches_hold_every_image_once_an_epoch_in_an_order_of_its_own(images):
+    labels = np.arange(24, dtype=np.int32)
+    batches = list(training.train_batches(images, labels, OFF, 0, epochs=2, batch_size=7).as_numpy_iterator())
+    assert [len(numbers) for _, numbers in batches] == [7, 7, 7, 3] * 2
+    first, second = (np.concatenate([numbers for _, numbers in part]) for part in (batches[:4], batches[4:]))
+    assert sorted(first) == sorted(second) == list(range(24))
+    assert first.tolist() != second.tolist()
+    for pixels, numbers in batches:
+        assert np.array_equal(pixels, images[numbers])
+
+
+def test_evaluation_batches_are_the_images_as_they_are(images, monkeypatch):
+    monkeypatch.setattr(training, "EVALUATION_BATCH", 10)
+    batches = list(training.evaluation_batches(images, images.numbers(NAMES)).as_numpy_iterator())
+    assert np.array_equal(np.concatenate([pixels for pixels, _ in batches]), images[np.arange(24)])
+    assert np.array_equal(np.concatenate([numbers for _, numbers in batches]), images.numbers(NAMES))
+
+
+def test_wrong_weights_are_refused(images, tmp_path):
+    fresh(images).save_weights(tmp_path / "model.weights.h5")
+    description = {"image_shape": [16, 16, 3], "class_names": NAMES, "model": ARCHITECTURE | {"dense_units": 16}}
+    with pytest.raises(ValueError, match="does not fit the model described beside it: run `dvc checkout models`"):
+        models.load(description, str(tmp_path / "model.weights.h5"))
+
+
+@pytest.mark.slow
+def test_the_same_bytes_again_on_one_core_and_on_two(tmp_path):
+    """Two processes, in two folders, one of them held to one core: the same weights and history, bit for bit."""
+    for number in range(60):
+        write_image(tmp_path / f"source/{number % 3}/{number}.png", number)
+    found = []
+    for name, cores in (("one", "0"), ("two", "0,1")):
+        folder = tmp_path / name
+        (folder / "data").mkdir(parents=True)
+        (folder / "data/sample").symlink_to(tmp_path / "source")
+        (folder / "stages").symlink_to(ROOT / "stages")
+        text = (
+            (ROOT / "params.yaml")
+            .read_text("utf-8")
+            .replace("[32, 64, 128]", "[8, 16, 16]")
+            .replace("epochs: 30", "epochs: 3")
+        )
+        (folder / "params.yaml").write_text(text, encoding="utf-8")
+        (folder / "env.yaml").symlink_to(ROOT / "env.yaml")
+        pin = f"import os; os.sched_setaffinity(0, {{{cores}}}) if hasattr(os, 'sched_setaffinity') else None; "
+        for arguments in (
+            ["index", "data/index.csv", "data/problems.csv"],
+            ["split", "data/index.csv", "data/splits", "data/classes.txt", "data.json", "split.png"],
+            ["preprocess", "data/splits/train.csv", "data/train"],
+            ["preprocess", "data/splits/val.csv", "data/val"],
+            ["train", "data/train", "data/val", "data/classes.txt", "models", "train.json", "history.csv"],
+        ):
+            run = f"import sys, runpy; sys.argv[1:] = {arguments[1:]!r}; sys.path.insert(0, '.'); "
+            run += f"runpy.run_module('stages.{arguments[0]}', run_name='__main__', alter_sys=True)"
+            subprocess.run([sys.executable, "-c", pin + run], cwd=folder, check=True, capture_output=True, timeout=300)
+        files = [folder / "models/model.weights.h5", folder / "models/model.json", folder / "history.csv"]
+        found.append([hashlib.md5(file.read_bytes()).hexdigest() for file in files])
+    assert found[0] == found[1]
+    history = pd.read_csv(Path(tmp_path / "one/history.csv"))
+    assert len(history) == 3
