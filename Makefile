@@ -26,7 +26,8 @@ help:  ## this list
 setup: $(READY)  ## create .venv with the locked packages (GPU=1: with CUDA's)
 
 repro: $(READY)  ## run what has changed, then print the metrics (the default)
-	@dvc repro && python -m heldout summary
+	@dvc repro || { python -m heldout doctor; exit 1; }
+	@python -m heldout summary
 
 test: $(READY)  ## run the tests (FAST=1: without the slow ones)
 	@python -m pytest $(if $(FAST),-m "not slow") $(ARGS)
@@ -52,7 +53,8 @@ $(READY): $(LOCK) pyproject.toml
 	@test -n "$(PYTHON)" || { echo "make: no python3.11 found: install it, or make PYTHON=/path/to/python"; exit 1; }
 	@"$(PYTHON)" -c 'import sys; v = sys.version_info; sys.exit(not (3, 11) <= v < (3, 14) and f"make: Python 3.11 to 3.13 is needed, {v[0]}.{v[1]} came: make PYTHON=python3.11")'
 	@test -x $(BIN)/python || "$(PYTHON)" -m venv $(VENV)
-	@if python -m pip install --quiet --disable-pip-version-check --only-binary :all: "$$(grep -oE '^uv==[^ ]+' $(LOCK))"; then \
+	@sed -n '/^uv==/,/^    #/p' $(LOCK) > $(VENV)/uv.lock
+	@if python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(VENV)/uv.lock; then \
 		uv pip sync --quiet --compile-bytecode --require-hashes --python $(BIN)/python $(LOCK) && \
 		uv pip install --quiet --compile-bytecode --no-deps --no-build-isolation --python $(BIN)/python --editable .; \
 	else \

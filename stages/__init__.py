@@ -6,6 +6,9 @@ from pathlib import Path
 # Not the installed package: `dvc exp run --temp` and queues run a copy of the tree, which must not import the original.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
-from heldout import process
+try:
+    from heldout import process
+except ModuleNotFoundError as error:
+    sys.exit(f"{error.name} is not installed for {sys.executable}: run `make setup`, then `source .venv/bin/activate`")
 
 process.guard()

@@ -93,6 +93,39 @@ def test_typing_errors_in_params(folder):
     assert stage(folder, *INDEX) == "index: params.yaml: data.on_problm is not known: did you mean on_problem?\n"
 
 
+def test_a_python_without_the_libraries_says_what_to_do(folder):
+    done = subprocess.run(
+        [sys.executable, "-S", "-m", "stages.index", *INDEX[1:]], cwd=folder, capture_output=True, text=True
+    )
+    assert done.stderr.startswith("psutil is not installed for ") and done.stderr.count("\n") == 1
+    assert "source .venv/bin/activate" in done.stderr
+
+
+def doctor(folder: Path) -> tuple[int, str]:
+    done = subprocess.run([sys.executable, "-m", "heldout", "doctor"], cwd=folder, capture_output=True, text=True)
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_the_doctor_finds_what_dvc_stops_at(folder):
+    shutil.copy(ROOT / "dvc.yaml", folder)
+    assert doctor(folder) == (0, "heldout: params.yaml, the image folder and the installed versions are as expected\n")
+    text = (folder / "params.yaml").read_text(encoding="utf-8")
+    for old, new, line in (
+        (
+            "data/sample",
+            "data/none",
+            "data.dir is data/none: no such folder; set data.dir in params.yaml to a folder of",
+        ),
+        ("\ntrain:", "\ntrian:", "params.yaml: train is missing: is trian meant?"),
+        ("\ntrain:", "\nextra: 1\ntrain:", "params.yaml: extra is not read by any stage: expected augment, data,"),
+        ("zoom: 0.1", "zoom: 3", "params.yaml: augment.zoom is 3: expected less than 1"),
+        ("zoom: 0.1", "zoom: [", "while parsing a flow sequence"),
+    ):
+        (folder / "params.yaml").write_text(text.replace(old, new), encoding="utf-8")
+        code, said = doctor(folder)
+        assert code == 1 and f"heldout: {line}" in said and "Traceback" not in said, said
+
+
 def test_another_version_than_env_says(folder):
     text = (folder / "env.yaml").read_text(encoding="utf-8")
     (folder / "env.yaml").write_text(text.replace("numpy: ", "numpy: 0"), encoding="utf-8")

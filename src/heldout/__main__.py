@@ -21,15 +21,17 @@ def main(arguments: list[str] | None = None) -> int:
     command.add_argument("--top", type=_positive, default=1, metavar="K", help="name the K most probable classes")
     command.add_argument("--json", action="store_true", help="print JSON, one object a line, not a table")
     commands.add_parser("summary", help="print the figures in metrics/ and where to look")
+    commands.add_parser("doctor", help="say what is wrong with params.yaml, the image folder or the installed versions")
     options = parser.parse_args(arguments)
-    return _predict(options) if options.command == "predict" else _summary()
+    return {"predict": _predict, "summary": _summary, "doctor": _doctor}[options.command](options)
 
 
 def _predict(options: argparse.Namespace) -> int:
     from heldout.predict import predict
 
-    failed = 0
+    failed = rows = 0
     for row in predict(options.paths, options.export, options.top):
+        rows += 1
         failed += "error" in row
         if options.json:
             print(json.dumps(row, ensure_ascii=False))
@@ -38,14 +40,27 @@ def _predict(options: argparse.Namespace) -> int:
         else:
             answers = "  ".join(f"{answer['class']} {answer['confidence']:.1%}" for answer in row["answers"])
             print(f"{row['path']}  {answers}")
-    return 1 if failed else 0
+    if not rows:
+        print(f"heldout: no files in {', '.join(options.paths)}", file=sys.stderr)
+    return 0 if rows and not failed else 1
 
 
-def _summary() -> int:
+def _summary(_: argparse.Namespace) -> int:
     from heldout.summary import summary
 
     print(summary())
     return 0
+
+
+def _doctor(_: argparse.Namespace) -> int:
+    from heldout.doctor import findings
+
+    found = list(findings())
+    for line in found:
+        print(f"heldout: {line}", file=sys.stderr)
+    if not found:
+        print("heldout: params.yaml, the image folder and the installed versions are as expected")
+    return 1 if found else 0
 
 
 def _positive(text: str) -> int:

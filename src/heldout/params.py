@@ -98,7 +98,7 @@ def _words(name: str, problem: Any) -> str:
     expected = problem["msg"].removeprefix("Input should be ").removeprefix("a valid ")
     line = f"{where} is {got!r}: expected {expected}"
     if isinstance(got, str) and _is_number(got):
-        line += f"; YAML reads {got} as text, write {float(got):.15f}".rstrip("0")
+        line += f"; YAML reads {got} as text, write {float(got):.15f}".rstrip("0").rstrip(".")
     return line
 
 
