@@ -87,3 +87,42 @@ def test_opencv_reads_what_pillow_reads():
     content = encoded(pixels, "JPEG", quality=90)
     with Image.open(io.BytesIO(content)) as picture:
         assert np.array_equal(images.decode(content, "x"), np.asarray(picture))
+
+
+def test_what_is_transparent_shows_white():
+    pixels = np.array([[[255, 0, 0, 255], [255, 0, 0, 0]], [[0, 0, 0, 128], [9, 8, 7, 255]]], np.uint8)
+    expected = [[[255, 0, 0], [255, 255, 255]], [[127, 127, 127], [9, 8, 7]]]
+    assert images.decode(encoded(pixels, "PNG"), "x").tolist() == expected
+
+
+def test_a_transparent_palette_and_grey_with_alpha():
+    palette = Image.new("P", (2, 1))
+    palette.putpalette([10, 20, 30, 200, 0, 0])
+    palette.putdata([0, 1])
+    buffer = io.BytesIO()
+    palette.save(buffer, "PNG", transparency=1)
+    assert images.decode(buffer.getvalue(), "x").tolist() == [[[10, 20, 30], [255, 255, 255]]]
+    buffer = io.BytesIO()
+    Image.new("LA", (1, 1), (40, 0)).save(buffer, "PNG")
+    assert images.decode(buffer.getvalue(), "x").tolist() == [[[255, 255, 255]]]
+
+
+def test_sixteen_bits_become_eight():
+    _, png = cv2.imencode(".png", np.array([[0, 257 * 100, 65535]], np.uint16))
+    assert images.decode(png.tobytes(), "x")[0, :, 0].tolist() == [0, 100, 255]
+
+
+def test_cmyk_is_converted():
+    buffer = io.BytesIO()
+    Image.new("CMYK", (16, 16), (0, 255, 255, 0)).save(buffer, "JPEG", quality=95)
+    red = images.decode(buffer.getvalue(), "x")[8, 8]
+    assert red[0] > 180 and red[1] < 80 and red[2] < 80
+
+
+@pytest.mark.parametrize("kind", ["GIF", "WEBP"])
+def test_an_animation_is_its_first_frame(kind):
+    frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue")]
+    buffer = io.BytesIO()
+    frames[0].save(buffer, kind, save_all=True, append_images=frames[1:], duration=100)
+    pixel = images.decode(buffer.getvalue(), "x")[4, 4].astype(int)
+    assert pixel[0] > 200 and pixel[2] < 60

@@ -5,12 +5,14 @@ import os
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from conftest import write_image
+from PIL import Image
 
 from heldout import index
 
-SETTINGS = {"dir": "data/raw", "layout": "auto", "on_problem": "error"}
+SETTINGS = {"dir": "data/raw", "layout": "auto", "on_problem": "error", "max_megapixels": 100}
 
 
 def scan(**changed):
@@ -139,3 +141,21 @@ def test_folders_that_hold_too_little(photos):
     write_image(Path("data/one/loose.jpg"), 1)
     with pytest.raises(ValueError, match=r"data/one itself holds images \(1, the first loose.jpg\)"):
         scan(dir="data/one")
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+def test_an_image_cut_short_is_found_here_already(photos, kind):
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    Image.fromarray(pixels).save("data/raw/dog/whole.img", kind)
+    assert len(scan()[0]) == 25
+    content = Path("data/raw/dog/whole.img").read_bytes()
+    Path("data/raw/dog/whole.img").write_bytes(content[: len(content) * 2 // 3])
+    table, problems = scan(on_problem="skip")
+    assert len(table) == 24
+    assert problems["path"].tolist() == ["data/raw/dog/whole.img"]
+
+
+def test_a_bomb_is_refused_by_its_header(photos):
+    Image.new("1", (20000, 20000)).save("data/raw/dog/bomb.png")
+    with pytest.raises(ValueError, match=r"bomb.png has 20000 x 20000 pixels, more than data.max_megapixels \(100\)"):
+        scan()

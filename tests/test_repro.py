@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 # For every key of params.yaml a value that differs from the default and is allowed.
 OTHER = {
     "seed": 1,
-    "data": {"dir": "data/other", "layout": "classes", "on_problem": "skip"},
+    "data": {"dir": "data/other", "layout": "classes", "on_problem": "skip", "max_megapixels": 50},
     "split": {"val": 0.2, "test": 0.2, "seed": 1},
     "preprocess": {"image_size": [23, 23], "interpolation": "linear"},
     "augment": {

@@ -13,7 +13,7 @@ SETTINGS = {"image_size": [10, 12], "interpolation": "area"}
 
 @pytest.fixture
 def rows(photos):
-    return index.scan(dir="data/raw", layout="auto", on_problem="error")[0]
+    return index.scan(dir="data/raw", layout="auto", on_problem="error", max_megapixels=9)[0]
 
 
 def test_pixels_labels_and_ids_belong_together(rows, monkeypatch):
@@ -35,7 +35,7 @@ def test_pixels_labels_and_ids_belong_together(rows, monkeypatch):
 def test_names_change_no_byte(rows, monkeypatch):
     shards.write(rows, "one", **SETTINGS)
     Path("data/raw/cat/0.jpg").rename("data/raw/cat/renamed.jpg")
-    shards.write(index.scan(dir="data/raw", layout="auto", on_problem="error")[0], "two", **SETTINGS)
+    shards.write(index.scan(dir="data/raw", layout="auto", on_problem="error", max_megapixels=9)[0], "two", **SETTINGS)
     assert {p.name: p.read_bytes() for p in Path("one").iterdir()} == {
         p.name: p.read_bytes() for p in Path("two").iterdir()
     }

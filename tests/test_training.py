@@ -21,7 +21,7 @@ NAMES = ["cat", "dog", "wolf"]
 
 @pytest.fixture
 def images(photos):
-    rows = index.scan(dir="data/raw", layout="auto", on_problem="error")[0]
+    rows = index.scan(dir="data/raw", layout="auto", on_problem="error", max_megapixels=9)[0]
     shards.write(rows, "data/train", image_size=[16, 16], interpolation="area")
     return shards.Images("data/train")
 

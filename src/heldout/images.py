@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 import cv2
 import numpy as np
 from annotated_types import Len
-from PIL import Image
+from PIL import Image, ImageOps
 from pydantic import Field
 
 INTERPOLATION = {
@@ -21,10 +21,16 @@ INTERPOLATION = {
 }
 Size = Annotated[list[Annotated[int, Field(ge=1, le=4096)]], Len(2, 2)]
 JPEG_START, JPEG_END = b"\xff\xd8", b"\xff\xd9"
+UNREADABLE = ("is no image that can be read", "convert it to JPEG or PNG, or remove it")
+CUT_SHORT = ("is a JPEG cut short", "fetch it again or remove it")
+Image.MAX_IMAGE_PIXELS = None  # the index has a limit of its own, data.max_megapixels
 
 
 def decode(content: bytes, name: str) -> np.ndarray:
     """The pixels of an encoded image, upright by its EXIF orientation.
+
+    Grey becomes three equal channels, CMYK and palettes their colours, 16 bits 8, an animation its first frame;
+    what is transparent shows white.
 
     Args:
         content: the file's bytes.
@@ -36,14 +42,43 @@ def decode(content: bytes, name: str) -> np.ndarray:
     Raises:
         ValueError: where the bytes are no image, or only part of one.
     """
-    # imdecode, not imread: imread crashes the process on a name that is not UTF-8 (OpenCV 5.0).
-    pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR_RGB) if content else None
-    if pixels is None:
-        raise ValueError(f"{name} is no image that can be read: convert it to JPEG or PNG, or remove it")
-    # A JPEG cut short decodes to an array with a flat tail; OpenCV says so on stderr alone.
-    if content.startswith(JPEG_START) and JPEG_END not in content[-64:] and not _is_whole(content):
-        raise ValueError(f"{name} is a JPEG cut short: fetch it again or remove it")
+    if not content.startswith(JPEG_START) and _has_alpha(content):
+        pixels = _over_white(content)
+    else:
+        # imdecode, not imread: imread crashes the process on a name that is not UTF-8 (OpenCV 5.0).
+        pixels = _imdecode(content, cv2.IMREAD_COLOR_RGB)
+    if pixels is None or _is_cut_short(content):
+        raise ValueError(f"{name} {': '.join(CUT_SHORT if pixels is not None else UNREADABLE)}")
     return pixels
+
+
+def damage(content: bytes) -> tuple[str, str] | None:
+    """Why `decode` would refuse these bytes, and what to do; it decodes a JPEG at an eighth of its size."""
+    if _imdecode(content, cv2.IMREAD_REDUCED_COLOR_8) is None:
+        return UNREADABLE
+    return CUT_SHORT if _is_cut_short(content) else None
+
+
+def _imdecode(content: bytes, flags: int) -> np.ndarray | None:
+    return cv2.imdecode(np.frombuffer(content, np.uint8), flags) if content else None
+
+
+def _has_alpha(content: bytes) -> bool:
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            return image.has_transparency_data
+    except (OSError, ValueError, SyntaxError):
+        return False
+
+
+def _over_white(content: bytes) -> np.ndarray | None:
+    """OpenCV drops alpha, so that the colours hidden under it would show."""
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            upright = ImageOps.exif_transpose(image).convert("RGBA")
+    except (OSError, ValueError, SyntaxError):
+        return None
+    return np.asarray(Image.alpha_composite(Image.new("RGBA", upright.size, "white"), upright).convert("RGB"))
 
 
 def resize(
@@ -83,13 +118,16 @@ def read(path: str, identity: str) -> bytes:
     return content
 
 
-def _is_whole(jpeg: bytes) -> bool:
+def _is_cut_short(content: bytes) -> bool:
+    """Whether it is part of a JPEG: that decodes to an array with a flat tail, and OpenCV says so on stderr alone."""
+    if not content.startswith(JPEG_START) or JPEG_END in content[-64:]:
+        return False
     try:
-        with Image.open(io.BytesIO(jpeg)) as image:
+        with Image.open(io.BytesIO(content)) as image:
             image.load()
     except OSError:
-        return False
-    return True
+        return True
+    return False
 
 
 @cache

@@ -4,18 +4,19 @@ import hashlib
 import io
 import os
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import pandas as pd
 from PIL import Image, UnidentifiedImageError
+from pydantic import Field
 from tqdm import tqdm
 
-from heldout import folders
+from heldout import folders, images
 from heldout.folders import Found, Layout
 
 HELD_OUT = ["", "train", "val", "test"]  # from the least to the most held out
-Image.MAX_IMAGE_PIXELS = None  # only headers are read here
 
 
 class Problem(NamedTuple):
@@ -26,13 +27,16 @@ class Problem(NamedTuple):
     remedy: str
 
 
-def scan(*, dir: str, layout: Layout, on_problem: Literal["error", "skip"]) -> tuple[pd.DataFrame, pd.DataFrame]:
+def scan(
+    *, dir: str, layout: Layout, on_problem: Literal["error", "skip"], max_megapixels: Annotated[float, Field(gt=0)]
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Read every image of the folder once.
 
     Args:
         dir: the folder of images, relative to the repository.
         layout: `classes` (dir/CLASS/...), `splits` (dir/train|val|test/CLASS/...), or `auto`, which looks.
-        on_problem: whether a file that is no image ends the scan or is left out and listed.
+        on_problem: whether a file that cannot be used ends the scan or is left out and listed.
+        max_megapixels: a larger image is a problem, seen in its header before anything is decoded.
 
     Returns:
         The index, sorted by path, with the columns id (md5), path, label, split (as given, or ''), width and height
@@ -45,7 +49,7 @@ def scan(*, dir: str, layout: Layout, on_problem: Literal["error", "skip"]) -> t
     problems = [Problem(path, "is a link to a folder", "copy the images into the class folder") for path in links]
     rows: list[tuple] = []
     with ThreadPoolExecutor(min(8, (os.cpu_count() or 1) + 2)) as pool:
-        reading = pool.map(_row, files)
+        reading = pool.map(partial(_row, max_megapixels=max_megapixels), files)
         for row in tqdm(reading, "index", len(files), unit=" images", delay=2, mininterval=1):
             (problems if isinstance(row, Problem) else rows).append(row)
     if problems and on_problem == "error":
@@ -58,7 +62,7 @@ def scan(*, dir: str, layout: Layout, on_problem: Literal["error", "skip"]) -> t
     return table, pd.DataFrame(sorted(listed), columns=Problem._fields)
 
 
-def _row(file: Found) -> tuple | Problem:
+def _row(file: Found, max_megapixels: float) -> tuple | Problem:
     if file.path != _printable(file.path):
         return Problem(file.path, "has a name that is not UTF-8", "rename it")
     if len(file.path.splitlines()) > 1:
@@ -72,7 +76,12 @@ def _row(file: Found) -> tuple | Problem:
         with Image.open(io.BytesIO(content)) as image:
             (width, height), kind = image.size, str(image.format)
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError):
-        return Problem(file.path, "is no image that can be read", "convert it to JPEG or PNG, or remove it")
+        return Problem(file.path, *images.UNREADABLE)
+    if width * height > max_megapixels * 1e6:
+        reason = f"has {width} x {height} pixels, more than data.max_megapixels ({max_megapixels:g})"
+        return Problem(file.path, reason, "shrink it, or raise the limit")
+    if fault := images.damage(content):
+        return Problem(file.path, *fault)
     identity = hashlib.md5(content, usedforsecurity=False).hexdigest()
     return (identity, *file, width, height, len(content), kind)
 
