@@ -5,17 +5,20 @@ $ python -m stages.preprocess data/splits/train.csv data/processed/train
 
 import sys
 
-from heldout import images, manifest, params, shards
+from heldout import images, manifest, params, preprocessing, shards
 
 
 def main(split_csv: str, folder: str) -> None:
-    """Read the images that the manifest names, checking each one's md5, and write them at the model's size."""
+    """Read the images that the manifest names, checking each one's md5, and write them at the model's size.
+
+    In the order of their identities: renaming a file changes no byte of the shards.
+    """
     params.installed("opencv-python-headless", "numpy")
-    rows = manifest.read(split_csv)
-    shards.write(rows, folder, **params.section("preprocess", images.resize))
-    done = shards.Images(folder)
-    height, width, _ = done.image_shape
-    print(f"preprocess: {len(done)} images of {height} x {width} pixels in {folder}")
+    settings = params.section("preprocess", images.resize)
+    rows = manifest.read(split_csv).sort_values("id", ignore_index=True)
+    height, width = settings["image_size"]
+    shards.write(rows, preprocessing.pixels(rows, **settings), (height, width, 3), folder)
+    print(f"preprocess: {len(rows)} images of {height} x {width} pixels in {folder}")
 
 
 if __name__ == "__main__":

@@ -3,22 +3,33 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from conftest import write_image
 
-from heldout import images, index, shards
+from heldout import images, index, preprocessing, shards
 
 SETTINGS = {"image_size": [10, 12], "interpolation": "area"}
 
 
+def scan() -> pd.DataFrame:
+    return index.scan(dir="data/raw", layout="auto", on_problem="error", max_megapixels=9)[0]
+
+
+def write(rows: pd.DataFrame, folder: str) -> None:
+    """As the stage does it."""
+    rows = rows.sort_values("id", ignore_index=True)
+    shards.write(rows, preprocessing.pixels(rows, **SETTINGS), (10, 12, 3), folder)
+
+
 @pytest.fixture
 def rows(photos):
-    return index.scan(dir="data/raw", layout="auto", on_problem="error", max_megapixels=9)[0]
+    return scan()
 
 
 def test_pixels_labels_and_ids_belong_together(rows, monkeypatch):
     monkeypatch.setattr(shards, "SHARD_BYTES", 5 * 10 * 12 * 3)  # five images a shard
-    shards.write(rows, "data/processed", **SETTINGS)
+    write(rows, "data/processed")
     stored = shards.Images("data/processed")
     assert len(list(Path("data/processed").glob("*.npy"))) == 5
     assert len(stored) == 24 and stored.image_shape == (10, 12, 3)
@@ -33,9 +44,9 @@ def test_pixels_labels_and_ids_belong_together(rows, monkeypatch):
 
 
 def test_names_change_no_byte(rows, monkeypatch):
-    shards.write(rows, "one", **SETTINGS)
+    write(rows, "one")
     Path("data/raw/cat/0.jpg").rename("data/raw/cat/renamed.jpg")
-    shards.write(index.scan(dir="data/raw", layout="auto", on_problem="error", max_megapixels=9)[0], "two", **SETTINGS)
+    write(scan(), "two")
     assert {p.name: p.read_bytes() for p in Path("one").iterdir()} == {
         p.name: p.read_bytes() for p in Path("two").iterdir()
     }
@@ -44,12 +55,12 @@ def test_names_change_no_byte(rows, monkeypatch):
 def test_a_bad_image_leaves_nothing(rows):
     Path("data/raw/wolf/3.jpg").write_bytes(b"rotten")
     with pytest.raises(ValueError, match=r"data/raw/wolf/3\.jpg is not the image that the index saw"):
-        shards.write(rows, "data/processed", **SETTINGS)
+        write(rows, "data/processed")
     assert [path.name for path in Path("data").iterdir()] == ["raw"]
 
 
 def test_a_missing_shard_is_noticed(rows):
-    shards.write(rows, "data/processed", **SETTINGS)
+    write(rows, "data/processed")
     write_image(Path("data/other.png"), 1)
     Path("data/processed/images-00000.npy").unlink()
     with pytest.raises(ValueError, match="data/processed is not whole: run `dvc checkout data/processed`"):

@@ -12,7 +12,7 @@ import pytest
 from conftest import ROOT, write_image
 from test_augment import OFF
 
-from heldout import index, models, shards, training
+from heldout import index, models, preprocessing, shards, training
 
 ARCHITECTURE = {"filters": [8, 16], "dense_units": 32, "dropout": 0.0}
 SETTINGS = {"epochs": 2, "batch_size": 8, "learning_rate": 0.003, "patience": 5, "threads": 2}
@@ -22,7 +22,8 @@ NAMES = ["cat", "dog", "wolf"]
 @pytest.fixture
 def images(photos):
     rows = index.scan(dir="data/raw", layout="auto", on_problem="error", max_megapixels=9)[0]
-    shards.write(rows, "data/train", image_size=[16, 16], interpolation="area")
+    pixels = preprocessing.pixels(rows, image_size=[16, 16], interpolation="area")
+    shards.write(rows, pixels, (16, 16, 3), "data/train")
     return shards.Images("data/train")
 
 

@@ -1,51 +1,36 @@
 """Images at rest: a few uint8 .npy files that open by mmap, and the manifest of their rows."""
 
-import os
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from collections.abc import Iterable
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
-from heldout import images, manifest
+from heldout import manifest
 from heldout.atomic import replacing_folder
 
-SHARD_BYTES = 64 * 2**20  # one is being written at a time; a million 224 px images make 2,300
+SHARD_BYTES = 64 * 2**20  # one is in memory at a time; a million 224 px images make 2,300
 ROWS = "images.csv"
 
 
-def write(rows: pd.DataFrame, folder: str | Path, **preprocess) -> None:
-    """Decode and resize the images of a manifest into shards, in the order of their identities.
-
-    The order does not depend on names, so that renaming a file changes no byte of the shards.
+def write(rows: pd.DataFrame, pixels: Iterable[np.ndarray], image_shape: tuple[int, int, int], folder: str) -> None:
+    """Write images into shards.
 
     Args:
-        rows: the manifest, with the columns id, path and label.
-        folder: is replaced as a whole; holds images-NNNNN.npy, uint8 arrays (n, height, width, 3), and images.csv.
-        preprocess: the keyword arguments of `images.resize`.
+        rows: the images' manifest, with the columns id and label.
+        pixels: a uint8 array of `image_shape` (height, width, channels) for every row, in their order.
+        image_shape: of every image.
+        folder: is replaced as a whole; holds images-NNNNN.npy, uint8 arrays (n, *image_shape), and images.csv.
     """
-    rows = rows.sort_values("id", ignore_index=True)
-    height, width = preprocess["image_size"]
-    size = max(1, SHARD_BYTES // (height * width * 3))
-    pixels_of = partial(_pixels, preprocess=preprocess)
-    cv2.setNumThreads(1)  # the pool's threads are enough
-    with (
-        replacing_folder(folder) as temporary,
-        ThreadPoolExecutor(os.cpu_count()) as pool,
-        tqdm(total=len(rows), desc=f"preprocess {Path(folder).name}", unit=" images", delay=2, mininterval=1) as bar,
-    ):
-        manifest.write(rows[["id", "label"]], temporary / ROWS)
+    size = max(1, SHARD_BYTES // int(np.prod(image_shape)))
+    pixels = iter(pixels)
+    with replacing_folder(folder) as partial:
+        manifest.write(rows[["id", "label"]], partial / ROWS)
         for number, start in enumerate(range(0, len(rows), size)):
-            part = rows[start : start + size]
-            shard = np.empty((len(part), height, width, 3), np.uint8)
-            results = pool.map(pixels_of, part["path"], part["id"])
-            for position, pixels in enumerate(results):
-                shard[position] = pixels
-                bar.update()
-            np.save(temporary / f"images-{number:05}.npy", shard)
+            shard = np.empty((min(size, len(rows) - start), *image_shape), np.uint8)
+            for position in range(len(shard)):
+                shard[position] = next(pixels)
+            np.save(partial / f"images-{number:05}.npy", shard)
 
 
 class Images:
@@ -78,7 +63,3 @@ class Images:
     def numbers(self, class_names: list[str]) -> np.ndarray:
         """The labels as class numbers, int32 of shape (n,)."""
         return pd.Categorical(self.labels, categories=class_names).codes.astype(np.int32)
-
-
-def _pixels(path: str, identity: str, preprocess: dict) -> np.ndarray:
-    return images.resize(images.decode(images.read(path, identity), path), **preprocess)
