@@ -1,7 +1,7 @@
 # `make` sets up and runs the pipeline; `make help` lists the rest.
 SHELL := /bin/sh
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
-GPU ?=
+GPU ?= $(wildcard .venv/.ready-requirements-gpu.lock)
 LOCK := $(if $(GPU),requirements-gpu.lock,requirements.lock)
 VENV := .venv
 READY := $(VENV)/.ready-$(LOCK)
@@ -23,7 +23,7 @@ all: repro
 help:  ## this list
 	@sed -nE 's/^([a-z]+):.*## (.*)/make \1\t\2/p' Makefile | expand -t 16
 
-setup: $(READY)  ## create .venv with the locked packages (GPU=1: with CUDA's)
+setup: $(READY)  ## create .venv with the locked packages (GPU=1: with CUDA's, remembered until GPU= takes them away)
 
 repro: $(READY)  ## run what has changed, then print the metrics (the default)
 	@dvc repro || { python -m heldout doctor; exit 1; }
