@@ -140,7 +140,7 @@ def _repro_until(repository: Path, stage: str, how: signal.Signals) -> None:
 
 
 @pytest.mark.parametrize("queue", [False, True], ids=["temp", "queue"])
-def test_experiments_from_a_clean_clone_bring_back_the_same_metrics(clone, tmp_path, queue):
+def test_experiments_from_a_clean_clone_bring_back_the_same_metrics(clone, finished, tmp_path, queue):
     values = {"evaluate.top_k": 3} if queue else {"preprocess.image_size": [24, 24], "train.epochs": 1}
     settings = [word for key, value in values.items() for word in ("-S", f"{key}={json.dumps(value)}")]
     if queue:
@@ -151,8 +151,9 @@ def test_experiments_from_a_clean_clone_bring_back_the_same_metrics(clone, tmp_p
         execute("dvc", "exp", "run", "--temp", "-n", "other", *settings, cwd=clone)
     execute("dvc", "exp", "apply", "other", cwd=clone)
     found = metrics(clone)
-    execute("git", "clone", "-q", str(clone), str(tmp_path / "work-tree"), cwd=tmp_path)
     tree = tmp_path / "work-tree"
+    execute("git", "clone", "-q", str(finished), str(tree), cwd=tmp_path)
+    execute("dvc", "pull", "-q", cwd=tree)
     nested: dict = {}
     for key, value in values.items():
         nested.setdefault(key.split(".")[0], {})[key.split(".")[1]] = value
