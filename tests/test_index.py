@@ -159,3 +159,11 @@ def test_a_bomb_is_refused_by_its_header(photos):
     Image.new("1", (20000, 20000)).save("data/raw/dog/bomb.png")
     with pytest.raises(ValueError, match=r"bomb.png has 20000 x 20000 pixels, more than data.max_megapixels \(100\)"):
         scan()
+
+
+def test_skipping_does_not_leave_one_class(photos):
+    for image in [*Path("data/raw/dog").iterdir(), *Path("data/raw/wolf").iterdir()]:
+        image.write_bytes(b"text")
+    line = r"data/raw is left with 8 images in 1 classes after 16 files were left out \(the first: data/raw/dog/0.jpg is no"
+    with pytest.raises(ValueError, match=line):
+        scan(on_problem="skip")

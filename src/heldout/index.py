@@ -58,6 +58,11 @@ def scan(
         raise ValueError(f"{_printable(first.path)} {first.reason}: {first.remedy}{more}; or set data.on_problem: skip")
     table = pd.DataFrame(rows, columns=["id", *Found._fields, "width", "height", "bytes", "format"])
     table, repeats = _without_repeats(table)
+    if table["label"].nunique() < 2:
+        raise ValueError(
+            f"{dir} is left with {len(table)} images in {table['label'].nunique()} classes after {len(problems)} "
+            f"files were left out (the first: {_printable(problems[0].path)} {problems[0].reason}): expected two classes"
+        )
     listed = [problem._replace(path=_printable(problem.path)) for problem in problems] + repeats
     return table, pd.DataFrame(sorted(listed), columns=Problem._fields)
 
