@@ -61,7 +61,7 @@ def scan(
     if table["label"].nunique() < 2:
         raise ValueError(
             f"{dir} is left with {len(table)} images in {table['label'].nunique()} classes after {len(problems)} "
-            f"files were left out (the first: {_printable(problems[0].path)} {problems[0].reason}): expected two classes"
+            f"files were left out (the first: {_printable(problems[0].path)} {problems[0].reason}): expected two"
         )
     listed = [problem._replace(path=_printable(problem.path)) for problem in problems] + repeats
     return table, pd.DataFrame(sorted(listed), columns=Problem._fields)
