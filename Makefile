@@ -16,12 +16,12 @@ export DVC_NO_ANALYTICS := 1
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 .DEFAULT_GOAL := all
-.PHONY: all help setup repro test lint lock bench clean
+.PHONY: all help setup repro test lint lock bench clean cache clean-cache
 
 all: repro
 
 help:  ## this list
-	@sed -nE 's/^([a-z]+):.*## (.*)/make \1\t\2/p' Makefile | expand -t 16
+	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1\t\2/p' Makefile | expand -t 16
 
 setup: $(READY)  ## create .venv with the locked packages (GPU=1: with CUDA's, remembered until GPU= takes them away)
 
@@ -40,8 +40,15 @@ lock: $(READY)  ## write both locks and env.yaml from pyproject.toml (UPGRADE=--
 	$(COMPILE) --extra gpu pyproject.toml -o requirements-gpu.lock
 	@{ grep '^#' env.yaml; sed -nE 's/^($(VERSIONS))==([^ ]+).*/\1: \2/p' requirements.lock; } > env.yaml.new && mv env.yaml.new env.yaml
 
-bench: $(READY)  ## time the pipeline's stages against `dvc status`
+bench: $(READY)  ## measure what the README and docs/ quote, as ratios to a baseline in the same run
 	@python benchmarks/pipeline.py
+	@python benchmarks/data.py
+
+cache: $(READY)  ## say how large the cache of decoded images is
+	@python -m heldout cache
+
+clean-cache: $(READY)  ## remove the cache of decoded images (the next preprocess decodes all of them)
+	@python -m heldout cache --clear
 
 clean:  ## remove .venv and what the stages wrote; the DVC cache, your images and git's files stay
 	rm -rf $(VENV) data/sample data/processed data/splits data/index.csv data/problems.csv data/classes.txt export

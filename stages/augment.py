@@ -1,6 +1,6 @@
-"""Draw a contact sheet of training images as they are and as training will see them.
+"""Draw contact sheets of training images: some of each class, and what training will see of them.
 
-$ python -m stages.augment data/processed/train plots/augment.png
+$ python -m stages.augment data/processed/train plots/classes.png plots/augment.png
 """
 
 import sys
@@ -9,25 +9,30 @@ import numpy as np
 
 from heldout import augment, params, shards, sheets
 
-VERSIONS = 7  # augmented pictures beside each original
-CLASSES = 12  # rows at most
+COLUMNS = 8  # pictures a row
+CLASSES = 40  # rows of the sheet of classes, at most
+AUGMENTED = 12  # rows of the sheet of augmented images
 
 
-def main(train_folder: str, sheet: str) -> None:
-    """One row a class: the class's first image, then what seven epochs make of it."""
+def main(train_folder: str, classes_png: str, augment_png: str) -> None:
+    """One row a class: its first images; and the first image beside what seven epochs make of it."""
     params.installed("opencv-python-headless", "numpy")
     images = shards.Images(train_folder)
     settings = params.section("augment", augment.warp)
     seed = params.scalar("seed")
-    names = sorted(set(images.labels))[:CLASSES]
+    names = sorted(set(images.labels))
+    found = {name: np.flatnonzero(images.labels == name)[:COLUMNS] for name in names}
+    rows = [images[found[name]] for name in names[:CLASSES]]
+    sheets.contact_sheet(rows, names[:CLASSES], [f"training images of {len(names)} classes"], classes_png)
     rows = []
-    for name in names:
-        index = int(np.flatnonzero(images.labels == name)[0])
-        drawn = np.stack([augment.draws(len(images), seed, epoch)[index] for epoch in range(VERSIONS)])
-        original = images[index]
-        rows.append(np.concatenate([original, augment.warp(original.repeat(VERSIONS, axis=0), drawn, **settings)]))
-    sheets.contact_sheet(rows, names, ["original", "epoch 1", *map(str, range(2, VERSIONS + 1))], sheet)
-    print(f"augment: {sheet} shows {len(names)} images and what training sees of them")
+    for name in names[:AUGMENTED]:
+        first = int(found[name][0])
+        drawn = np.stack([augment.draws(len(images), seed, epoch)[first] for epoch in range(COLUMNS - 1)])
+        original = images[first]
+        rows.append(np.concatenate([original, augment.warp(original.repeat(len(drawn), axis=0), drawn, **settings)]))
+    headings = ["original", "epoch 1", *map(str, range(2, COLUMNS))]
+    sheets.contact_sheet(rows, names[:AUGMENTED], headings, augment_png)
+    print(f"augment: {classes_png} shows images of {len(names)} classes, {augment_png} what training sees of them")
 
 
 if __name__ == "__main__":

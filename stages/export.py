@@ -3,25 +3,17 @@
 $ python -m stages.export models data/processed/test export metrics/export.json
 """
 
-import json
 import sys
-from pathlib import Path
 
-from heldout import atomic, export, images, models, params, predict, shards, training
+from heldout import atomic, export, images, params, predict, training
 
 
 def main(model_folder: str, test: str, folder: str, export_json: str) -> None:
     """Write export/ and the largest difference of each of its files from the model."""
     params.installed("tensorflow", "keras", "ai-edge-litert")
     settings = params.section("export", export.write)
-    preprocess = params.section("preprocess", images.resize)
-    description = json.loads(Path(model_folder, "model.json").read_text(encoding="utf-8"))
-    names = description["class_names"]
-    training.deterministic(0, description["threads"])
-    model = models.load(description, f"{model_folder}/model.weights.h5")
-    pictures = shards.Images(test)
-    batches = training.evaluation_batches(pictures, pictures.numbers(names))
-    probabilities = model.predict(batches, verbose=0)
+    preprocess = params.section("preprocess", images.prepare)
+    model, names, pictures, _, probabilities = training.measure(model_folder, test)
     with atomic.replacing_folder(folder) as partial:
         report = export.write(model, partial, pictures, probabilities, **settings)
         atomic.write_text(partial / "labels.txt", "".join(f"{name}\n" for name in names))

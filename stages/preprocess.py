@@ -6,6 +6,7 @@ $ python -m stages.preprocess data/splits/train.csv data/processed/train
 import sys
 
 from heldout import images, manifest, params, preprocessing, shards
+from heldout.decoded import Decoded
 
 
 def main(split_csv: str, folder: str) -> None:
@@ -14,11 +15,13 @@ def main(split_csv: str, folder: str) -> None:
     In the order of their identities: renaming a file changes no byte of the shards.
     """
     params.installed("opencv-python-headless", "numpy")
-    settings = params.section("preprocess", images.resize)
-    rows = manifest.read(split_csv).sort_values("id", ignore_index=True)
-    height, width = settings["image_size"]
-    shards.write(rows, preprocessing.pixels(rows, **settings), (height, width, 3), folder)
-    print(f"preprocess: {len(rows)} images of {height} x {width} pixels in {folder}")
+    settings = params.section("preprocess", images.prepare)
+    rows = manifest.read(split_csv).sort_values(["id", "label"], ignore_index=True)
+    with Decoded(settings) as cache:
+        shards.write(rows, preprocessing.pixels(rows, cache, **settings), cache.shape, folder)
+    height, width, _ = cache.shape
+    print(f"preprocess: {len(rows):,} images of {height} x {width} pixels in {folder}, ", end="")
+    print(f"{len(rows) - cache.reused:,} decoded, {cache.reused:,} from the cache")
 
 
 if __name__ == "__main__":

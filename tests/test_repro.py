@@ -18,9 +18,23 @@ pytestmark = pytest.mark.slow
 # For every key of params.yaml a value that differs from the default and is allowed.
 OTHER = {
     "seed": 1,
-    "data": {"dir": "data/other", "layout": "classes", "on_problem": "skip", "max_megapixels": 50},
-    "split": {"val": 0.2, "test": 0.2, "seed": 1},
-    "preprocess": {"image_size": [23, 23], "interpolation": "linear"},
+    "data": {
+        "dir": "data/other",
+        "layout": "classes",
+        "class_depth": 2,
+        "group_pattern": "(..)[.]png",
+        "on_problem": "skip",
+        "on_conflict": "drop",
+        "max_megapixels": 50,
+    },
+    "split": {"method": "quota", "val": 0.2, "test": 0.2, "seed": 1, "on_leak": "keep"},
+    "preprocess": {
+        "image_size": [23, 23],
+        "resize": "pad",
+        "interpolation": "linear",
+        "pad_colour": [9, 9, 9],
+        "fast_decode": True,
+    },
     "augment": {
         "rotation": 5,
         "width_shift": 0.2,

@@ -22,8 +22,11 @@ def main(arguments: list[str] | None = None) -> int:
     command.add_argument("--json", action="store_true", help="print JSON, one object a line, not a table")
     commands.add_parser("summary", help="print the figures in metrics/ and where to look")
     commands.add_parser("doctor", help="say what is wrong with params.yaml, the image folder or the installed versions")
+    command = commands.add_parser("cache", help="say how large the cache of decoded images is")
+    command.add_argument("--clear", action="store_true", help="remove it")
     options = parser.parse_args(arguments)
-    return {"predict": _predict, "summary": _summary, "doctor": _doctor}[options.command](options)
+    run = {"predict": _predict, "summary": _summary, "doctor": _doctor, "cache": _cache}[options.command]
+    return run(options)
 
 
 def _predict(options: argparse.Namespace) -> int:
@@ -61,6 +64,17 @@ def _doctor(_: argparse.Namespace) -> int:
     if not found:
         print("heldout: params.yaml, the image folder and the installed versions are as expected")
     return 1 if found else 0
+
+
+def _cache(options: argparse.Namespace) -> int:
+    from heldout import decoded
+
+    lines = list(decoded.report())
+    print("\n".join(lines) if lines else f"no decoded images in {decoded.place()}")
+    if options.clear and lines:
+        decoded.clear()
+        print(f"removed {decoded.place()}")
+    return 0
 
 
 def _positive(text: str) -> int:

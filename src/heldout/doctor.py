@@ -12,7 +12,7 @@ from heldout import augment, images, index, metrics, params, split
 LIGHT: dict[str, Callable] = {
     "data": index.scan,
     "split": split.assign,
-    "preprocess": images.resize,
+    "preprocess": images.prepare,
     "augment": augment.warp,
     "evaluate": metrics.scores,
 }

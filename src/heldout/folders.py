@@ -1,27 +1,62 @@
-"""Which image belongs to which class and split, told by the folders that it lies in."""
+"""Which image belongs to which class, split and group: told by the folders that it lies in, or by a CSV beside them."""
 
 import os
+import re
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-Layout = Literal["auto", "classes", "splits"]
+import pandas as pd
+
+Layout = Literal["auto", "classes", "splits", "csv"]
 SPLIT_NAMES = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".heic", ".avif"}
-EXPECTED = "expected one folder a class (cat/, dog/), or train/, val/ and test/ with one folder a class inside"
+HIDDEN = ("Thumbs.db", "desktop.ini")  # and every name that starts with a dot
+EXPECTED = (
+    "expected one folder a class (cat/, dog/), or train/, val/ and test/ with one folder a class inside, "
+    "or a CSV with the columns path and label beside the images"
+)
 
 
 class Found(NamedTuple):
-    """A file: its path (from the repository's root), its class, and the split that its folder gives, or ''."""
+    """A file: its path (from the repository's root), its class, and its split, group and text, or '' for none."""
 
     path: str
     label: str
-    split: str
+    split: str = ""
+    group: str = ""
+    text: str = ""
 
 
-def find(folder: str, layout: Layout = "auto") -> tuple[list[Found], list[str]]:
-    """All files of the image folder, sorted by path, and the links to folders in it, which are not followed.
+class Problem(NamedTuple):
+    """A file that is not in the index, or should be looked at: what it is, why, and what to do.
 
-    Hidden files and folders, and files beside the class folders that are no images, are passed over.
+    Kinds: `unusable`, `stray` (in a folder of copies), `conflict` (one image, two classes), `copy` (identical bytes),
+    `hidden`, `unlisted` (an image that the CSV does not name).
+    """
+
+    path: str
+    kind: str
+    reason: str
+    remedy: str
+
+
+class Listing(NamedTuple):
+    """What a folder of images holds: the files to read, sorted by path; the others; and the layout that was found."""
+
+    files: list[Found]
+    problems: list[Problem]
+    layout: str
+
+
+def find(folder: str, layout: Layout = "auto", class_depth: int = 1, group_pattern: str = "") -> Listing:
+    """List the image folder; nothing is opened but the CSV, where there is one.
+
+    Args:
+        folder: the image folder.
+        layout: `classes`, `splits`, `csv`, or `auto`, which looks.
+        class_depth: the level of folders below `folder`, or below its train/, val/ and test/, that names the class.
+        group_pattern: a regular expression that is searched in each path below `folder`; what its parentheses catch
+            names the image's group. Empty: no groups, or those of the CSV.
 
     Raises:
         ValueError: where the folder is missing or empty, or its layout is in doubt.
@@ -29,18 +64,33 @@ def find(folder: str, layout: Layout = "auto") -> tuple[list[Found], list[str]]:
     root = Path(folder)
     if not root.is_dir():
         raise ValueError(f"data.dir is {folder}: no such folder; set data.dir in params.yaml to a folder of images")
+    table = _labels_csv(root) if layout in ("auto", "csv") else None
+    if layout == "csv" and table is None:
+        raise ValueError(f"data.layout is csv, but no CSV in {folder} has the columns path and label")
+    listing = _listed(root, table) if table is not None else _in_folders(root, layout, class_depth)
+    files = _grouped(listing.files, root, group_pattern)
+    if not files:
+        raise ValueError(f"{folder} holds no images: {EXPECTED}")
+    labels = sorted({file.label for file in files})
+    if len(labels) < 2:
+        deeper = "" if table is not None else "; where the classes lie deeper, set data.class_depth"
+        raise ValueError(f"{folder} holds one class only ({labels[0]}): expected two or more; {EXPECTED}{deeper}")
+    return Listing(sorted(files), sorted(listing.problems), listing.layout)
+
+
+def _in_folders(root: Path, layout: Layout, class_depth: int) -> Listing:
     splits = _splits(root, layout)
     parts = [(child, SPLIT_NAMES[child.name.lower()]) for child in _folders(root)] if splits else [(root, "")]
     files: list[Found] = []
-    links: list[str] = []
+    problems: list[Problem] = []
     for part, split in parts:
-        _refuse_loose_images(part)
-        for class_folder in _folders(part):
-            _collect(class_folder, split, files, links)
-    if not files:
-        raise ValueError(f"{folder} holds no images: {EXPECTED}")
-    _refuse_few_classes(files, folder)
-    return sorted(files), sorted(links)
+        found, other = _walk(part)
+        problems += other
+        files += [Found(path, _class(path, part, class_depth), split) for path in found if _counts(path, part)]
+        _refuse_empty(part, files)
+    if splits:
+        problems += _walk(root, deep=False)[1]
+    return Listing(files, problems, "given splits" if splits else "class folders")
 
 
 def _splits(root: Path, layout: Layout) -> bool:
@@ -66,31 +116,123 @@ def _splits(root: Path, layout: Layout) -> bool:
 
 
 def _folders(folder: Path) -> list[Path]:
-    return sorted(child for child in folder.iterdir() if child.is_dir() and not child.name.startswith("."))
+    return sorted(child for child in folder.iterdir() if child.is_dir() and not _hidden(child.name))
 
 
-def _collect(class_folder: Path, split: str, files: list[Found], links: list[str]) -> None:
-    """Add what a class folder and the folders inside it hold."""
-    before = len(files)
-    if class_folder.is_symlink():
-        links.append(class_folder.as_posix())
-        return
-    for folder, children, names in os.walk(class_folder):
-        children[:] = sorted(name for name in children if not name.startswith("."))
-        links += [f"{Path(folder).as_posix()}/{name}" for name in children if (Path(folder) / name).is_symlink()]
-        visible = [name for name in names if not name.startswith(".") and name not in ("Thumbs.db", "desktop.ini")]
-        files += [Found(f"{Path(folder).as_posix()}/{name}", class_folder.name, split) for name in visible]
-    if len(files) == before:
-        raise ValueError(f"class folder {class_folder.as_posix()} is empty: add its images, or remove the folder")
+def _hidden(name: str) -> bool:
+    return name.startswith(".") or name in HIDDEN
 
 
-def _refuse_loose_images(folder: Path) -> None:
-    loose = sorted(child.name for child in folder.iterdir() if child.suffix.lower() in IMAGE_SUFFIXES)
-    if loose:
-        raise ValueError(f"{folder} itself holds images ({len(loose)}, the first {loose[0]}): {EXPECTED}")
+def _walk(folder: Path, deep: bool = True) -> tuple[list[str], list[Problem]]:
+    """All visible files below a folder; and what is passed over: hidden files and folders, and links to folders."""
+    paths: list[str] = []
+    problems: list[Problem] = []
+    for place, children, names in os.walk(folder):
+        here = Path(place).as_posix()
+        for name in (name for name in children + names if _hidden(name)):
+            problems.append(Problem(f"{here}/{name}", "hidden", "is hidden", "nothing"))
+        visible = sorted(name for name in children if not _hidden(name))
+        links = [name for name in visible if Path(here, name).is_symlink()]
+        problems += [
+            Problem(f"{here}/{name}", "unusable", "is a link to a folder", "copy its images here") for name in links
+        ]
+        children[:] = [name for name in visible if name not in links] if deep else []
+        paths += [f"{here}/{name}" for name in names if not _hidden(name)]
+    return paths, problems
 
 
-def _refuse_few_classes(files: list[Found], folder: str) -> None:
-    labels = sorted({file.label for file in files})
-    if len(labels) < 2:
-        raise ValueError(f"{folder} holds one class only ({labels[0]}): expected two or more; {EXPECTED}")
+def _counts(path: str, part: Path) -> bool:
+    """A file beside the folders counts where it looks like an image (and is then refused), not a README beside them."""
+    return Path(path).parent != part or Path(path).suffix.lower() in IMAGE_SUFFIXES
+
+
+def _class(path: str, part: Path, depth: int) -> str:
+    """The name of the folder that lies `depth` levels below `part`."""
+    folders = Path(path).relative_to(part).parts[:-1]
+    if not folders:
+        raise ValueError(f"{part} itself holds images (the first {Path(path).name}): {EXPECTED}")
+    if len(folders) < depth:
+        raise ValueError(
+            f"{path} lies {len(folders)} folders deep, but data.class_depth is {depth}: move it, or lower it"
+        )
+    return folders[depth - 1]
+
+
+def _refuse_empty(part: Path, files: list[Found]) -> None:
+    filled = {Path(*Path(file.path).parts[: len(part.parts) + 1]) for file in files}
+    empty = [child for child in _folders(part) if child not in filled and not child.is_symlink()]
+    if empty:
+        raise ValueError(f"class folder {empty[0].as_posix()} is empty: add its images, or remove the folder")
+
+
+def _labels_csv(root: Path) -> tuple[Path, pd.DataFrame] | None:
+    """The CSV that labels the images, if there is one, and its rows."""
+    found = []
+    for path in sorted(root.glob("*.csv")):
+        try:
+            table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+        except (UnicodeDecodeError, ValueError) as error:
+            raise ValueError(f"{path} cannot be read as CSV in UTF-8: {' '.join(str(error).split())}") from error
+        if {"path", "label"} <= set(table.columns):
+            found.append((path, table))
+    if len(found) > 1:
+        names = ", ".join(path.name for path, _ in found)
+        raise ValueError(f"{root} holds {len(found)} CSV files with the columns path and label ({names}): keep one")
+    return found[0] if found else None
+
+
+def _listed(root: Path, labels: tuple[Path, pd.DataFrame]) -> Listing:
+    """The images that the CSV names, and those that lie there without being named."""
+    csv, table = labels
+    table = table.reindex(columns=list(Found._fields), fill_value="")
+    for line, row in enumerate(table.itertuples(index=False), start=2):
+        _check(csv, line, row)
+    twice = table[table["path"].duplicated()]
+    if len(twice):
+        raise ValueError(f"{csv} line {twice.index[0] + 2} names {twice['path'].iloc[0]} again: keep one of the rows")
+    table["split"] = [SPLIT_NAMES[name.lower()] if name else "" for name in table["split"]]
+    table["path"] = [(root / path).as_posix() for path in table["path"]]
+    paths, problems = _walk(root)
+    there = set(paths)
+    gone = [row.path for row in table.itertuples() if row.path not in there and not Path(row.path).is_file()]
+    problems += [
+        Problem(path, "unusable", f"is named in {csv.name} but is not there", "fetch it, or remove its row")
+        for path in gone
+    ]
+    named = set(table["path"])
+    problems += [
+        Problem(path, "unlisted", f"is not named in {csv.name}", "nothing, or add a row")
+        for path in paths
+        if path not in named and Path(path).suffix.lower() in IMAGE_SUFFIXES
+    ]
+    files = [Found(*row) for row in table.itertuples(index=False, name=None) if row[0] not in set(gone)]
+    return Listing(files, problems, csv.name)
+
+
+def _check(csv: Path, line: int, row) -> None:
+    if not row.path or not row.label:
+        raise ValueError(f"{csv} line {line} has no {'label' if row.path else 'path'}: give one, or remove the row")
+    if Path(row.path).is_absolute() or ".." in Path(row.path).parts:
+        raise ValueError(f"{csv} line {line}: {row.path} leads out of {csv.parent}: expected a path below it")
+    if row.split and row.split.lower() not in SPLIT_NAMES:
+        raise ValueError(f"{csv} line {line}: split is {row.split!r}: expected train, val, test or nothing")
+
+
+def _grouped(files: list[Found], root: Path, pattern: str) -> list[Found]:
+    if not pattern:
+        return files
+    try:
+        regex = re.compile(pattern)
+    except re.error as error:
+        raise ValueError(f"data.group_pattern {pattern!r} is no regular expression: {error}") from error
+    if not regex.groups:
+        raise ValueError(f"data.group_pattern {pattern!r} has no parentheses: what they catch names the group")
+    if any(file.group for file in files):
+        raise ValueError("both the CSV and data.group_pattern give groups: remove one of them")
+    result = []
+    for file in files:
+        match = regex.search(Path(file.path).relative_to(root).as_posix())
+        result.append(file._replace(group="-".join(filter(None, match.groups())) if match else ""))
+    if not any(file.group for file in result):
+        raise ValueError(f"data.group_pattern {pattern!r} matches no path below {root}, such as {files[0].path}")
+    return result

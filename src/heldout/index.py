@@ -1,111 +1,171 @@
-"""The index: one row an image with its identity, the md5 of its bytes."""
+"""The index: one row an image with its identity, the md5 of its bytes, and what it shares with others."""
 
-import hashlib
-import io
-import os
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
-from pathlib import Path
-from typing import Annotated, Literal, NamedTuple
+import tempfile
+from collections.abc import Iterator
+from typing import Annotated, Literal
 
+import numpy as np
 import pandas as pd
-from PIL import Image, UnidentifiedImageError
 from pydantic import Field
-from tqdm import tqdm
 
-from heldout import folders, images
-from heldout.folders import Found, Layout
+from heldout import duplicates, folders, headers, units
+from heldout.folders import Found, Layout, Problem
 
-HELD_OUT = ["", "train", "val", "test"]  # from the least to the most held out
-
-
-class Problem(NamedTuple):
-    """A file that cannot be used: why, and what to do."""
-
-    path: str
-    reason: str
-    remedy: str
+COLUMNS = ["id", *Found._fields, *headers.Header._fields, "cluster"]
 
 
 def scan(
-    *, dir: str, layout: Layout, on_problem: Literal["error", "skip"], max_megapixels: Annotated[float, Field(gt=0)]
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Read every image of the folder once.
+    *,
+    dir: str,
+    layout: Layout,
+    class_depth: Annotated[int, Field(ge=1, le=9)],
+    group_pattern: str,
+    on_problem: Literal["error", "skip"],
+    on_conflict: Literal["error", "drop", "keep"],
+    max_megapixels: Annotated[float, Field(gt=0)],
+) -> tuple[pd.DataFrame, pd.DataFrame, str]:
+    """Read every image of the folder once, and find which are the same.
 
     Args:
         dir: the folder of images, relative to the repository.
-        layout: `classes` (dir/CLASS/...), `splits` (dir/train|val|test/CLASS/...), or `auto`, which looks.
+        layout: `classes` (dir/CLASS/...), `splits` (dir/train|val|test/CLASS/...), `csv`, or `auto`, which looks.
+        class_depth: the level of folders that names the class.
+        group_pattern: a regular expression whose parentheses catch an image's group in its path, or ''.
         on_problem: whether a file that cannot be used ends the scan or is left out and listed.
+        on_conflict: whether one image (or near-duplicates) in two classes ends the scan, is left out with all its
+            copies, or is kept; it is listed in the last two cases.
         max_megapixels: a larger image is a problem, seen in its header before anything is decoded.
 
     Returns:
-        The index, sorted by path, with the columns id (md5), path, label, split (as given, or ''), width and height
-        (pixels, as stored), bytes and format; and the problems: path, reason, remedy.
+        The index, sorted by path, with the columns id (md5), path, label, split, group and text (as given, or ''),
+        width and height (pixels, as stored), bytes, format, orientation (EXIF, 1 to 8), channels, bits (of a channel)
+        and cluster (the lowest id of an image and its duplicates, or '' where it has none); the problems: path, kind,
+        reason, remedy; and the layout that was found.
 
     Raises:
-        ValueError: where the folder's layout is in doubt, or `on_problem` is `error` and there is one.
+        ValueError: where the layout is in doubt, or there is a problem or conflict that the params do not take.
     """
-    files, links = folders.find(dir, layout)
-    problems = [Problem(path, "is a link to a folder", "copy the images into the class folder") for path in links]
+    listing = folders.find(dir, layout, class_depth, group_pattern)
+    with tempfile.TemporaryFile() as thumbnails:
+        table, problems = _read(listing, dir, max_megapixels, thumbnails)
+        _refuse([problem for problem in problems if problem.kind == "unusable"], on_problem)
+        table["cluster"] = _clusters(table, thumbnails)
+    table, strays = _without_strays(table)
+    _refuse(strays, on_problem)
+    table, copies = _without_copies(table)
+    table, conflicts = _conflicts(table, on_conflict)
+    problems = sorted(problems + strays + copies + conflicts)
+    _refuse_few_classes(table, problems, dir)
+    listed = pd.DataFrame(problems, columns=Problem._fields)
+    return table[COLUMNS].reset_index(drop=True), listed, listing.layout
+
+
+def _read(
+    listing: folders.Listing, folder: str, max_megapixels: float, thumbnails
+) -> tuple[pd.DataFrame, list[Problem]]:
+    """The rows of the images that can be used, their thumbnails written to a file, and the problems of the others."""
     rows: list[tuple] = []
-    with ThreadPoolExecutor(min(8, (os.cpu_count() or 1) + 2)) as pool:
-        reading = pool.map(partial(_row, max_megapixels=max_megapixels), files)
-        for row in tqdm(reading, "index", len(files), unit=" images", delay=2, mininterval=1):
-            (problems if isinstance(row, Problem) else rows).append(row)
-    if problems and on_problem == "error":
-        more = f" ({len(problems) - 1} more)" if len(problems) > 1 else ""
-        first = problems[0]
-        raise ValueError(f"{_printable(first.path)} {first.reason}: {first.remedy}{more}; or set data.on_problem: skip")
-    table = pd.DataFrame(rows, columns=["id", *Found._fields, "width", "height", "bytes", "format"])
-    table, repeats = _without_repeats(table)
-    if table["label"].nunique() < 2:
+    problems = [problem._replace(path=headers.printable(problem.path)) for problem in listing.problems]
+    for row in headers.read(listing.files, folder, max_megapixels):
+        if isinstance(row, Problem):
+            problems.append(row)
+        else:
+            identity, found, header, thumbnail, hashed = row
+            rows.append((identity, *found, *header, hashed))
+            thumbnails.write(thumbnail)
+    thumbnails.flush()
+    return pd.DataFrame(rows, columns=[*COLUMNS[:-1], "hash"]), problems
+
+
+def _clusters(table: pd.DataFrame, thumbnails) -> pd.Series:
+    """For each row the lowest id of it and its duplicates, exact or near; '' where there is none."""
+    compared = np.flatnonzero(table[["width", "height"]].min(axis=1) >= duplicates.SIDE)
+    stored = np.memmap(thumbnails, np.uint8, "r").reshape(-1, *headers.THUMBNAIL) if len(table) else np.empty(0)
+    near = duplicates.clusters(
+        table["hash"].to_numpy(np.uint64)[compared], lambda rows: np.asarray(stored[compared[rows]])
+    )
+    _, same = np.unique(table["id"].to_numpy(str), return_inverse=True) if len(table) else (None, np.empty(0, int))
+    # Two rows are linked through the node of their identity, and through that of their cluster.
+    rows = np.arange(len(table))
+    edges = [np.column_stack([rows, len(table) + same]), np.column_stack([compared, 2 * len(table) + near])]
+    component = units.connected(3 * len(table), np.concatenate(edges))[: len(table)]
+    of_component = table["id"].groupby(component)
+    return of_component.transform("min").where(of_component.transform("size") > 1, "")
+
+
+def _without_strays(table: pd.DataFrame) -> tuple[pd.DataFrame, list[Problem]]:
+    """Take out a class whose every image is a copy of one in another class, from two of them or more: no class of its
+    own, but an Examples/ that was left beside them."""
+    labels = table[table["cluster"] != ""].groupby("cluster")["label"].unique()
+    copied = table[table["cluster"].isin(labels.index[labels.map(len) > 1])]
+    strays: list[Problem] = []
+    for label, rows in copied.groupby("label"):
+        others = {name for found in labels[rows["cluster"].unique()] for name in found} - {label}
+        if len(rows) == (table["label"] == label).sum() and len(others) > 1:
+            reason = f"is in {label}, which holds copies of images of other classes alone"
+            strays += [Problem(path, "stray", reason, f"remove {label}, which is no class") for path in rows["path"]]
+    table = table[~table["path"].isin([stray.path for stray in strays])]
+    single = table.groupby("cluster")["path"].transform("size") == 1
+    return table.assign(cluster=table["cluster"].mask(single, "")), strays
+
+
+def _without_copies(table: pd.DataFrame) -> tuple[pd.DataFrame, list[Problem]]:
+    """Keep one row of identical images with the same class and given split."""
+    same = ["id", "label", "split"]
+    kept = table.drop_duplicates(same)
+    gone = table.drop(kept.index).merge(kept[[*same, "path", "group"]], on=same, suffixes=("", "_kept"))
+    for row in gone[gone["group"] != gone["group_kept"]].itertuples():
         raise ValueError(
-            f"{dir} is left with {len(table)} images in {table['label'].nunique()} classes after {len(problems)} "
-            f"files were left out (the first: {_printable(problems[0].path)} {problems[0].reason}): expected two"
+            f"{row.path} and {row.path_kept} are the same image in the groups {row.group!r} and {row.group_kept!r}: "
+            "remove one of them, or give both the same group"
         )
-    listed = [problem._replace(path=_printable(problem.path)) for problem in problems] + repeats
-    return table, pd.DataFrame(sorted(listed), columns=Problem._fields)
-
-
-def _row(file: Found, max_megapixels: float) -> tuple | Problem:
-    if file.path != _printable(file.path):
-        return Problem(file.path, "has a name that is not UTF-8", "rename it")
-    if len(file.path.splitlines()) > 1:
-        return Problem(file.path, "has a line break in its name", "rename it")
-    if not Path(file.path).is_file():
-        return Problem(file.path, "is a link that leads nowhere", "replace it by the image")
-    content = Path(file.path).read_bytes()
-    if not content:
-        return Problem(file.path, "is empty (0 bytes)", "fetch it again or remove it")
-    try:
-        with Image.open(io.BytesIO(content)) as image:
-            (width, height), kind = image.size, str(image.format)
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError):
-        return Problem(file.path, *images.UNREADABLE)
-    if width * height > max_megapixels * 1e6:
-        reason = f"has {width} x {height} pixels, more than data.max_megapixels ({max_megapixels:g})"
-        return Problem(file.path, reason, "shrink it, or raise the limit")
-    if fault := images.damage(content):
-        return Problem(file.path, *fault)
-    identity = hashlib.md5(content, usedforsecurity=False).hexdigest()
-    return (identity, *file, width, height, len(content), kind)
-
-
-def _without_repeats(table: pd.DataFrame) -> tuple[pd.DataFrame, list[Problem]]:
-    """Keep one row of identical images, in the most held-out split that any of them was given."""
-    for _, group in table[table.duplicated("id", keep=False)].groupby("id"):
-        if group["label"].nunique() > 1:
-            first, second = group.drop_duplicates("label")["path"].iloc[:2]
-            raise ValueError(f"{first} and {second} are the same image in two classes: remove the wrong one")
-    rank = table["split"].map(HELD_OUT.index)
-    kept = table.assign(rank=rank).sort_values(["rank", "path"], ascending=[False, True]).drop_duplicates("id")
-    gone = table.drop(kept.index).merge(kept[["id", "path"]], on="id", suffixes=("", "_kept"))
-    repeats = [
-        Problem(path, f"has the same bytes as {first}", "nothing: it is counted once")
+    copies = [
+        Problem(path, "copy", f"has the same bytes as {first}", "nothing: it is counted once")
         for path, first in zip(gone["path"], gone["path_kept"], strict=True)
     ]
-    return kept.drop(columns="rank").sort_values("path", ignore_index=True), repeats
+    single = kept.groupby("cluster")["path"].transform("size") == 1
+    return kept.assign(cluster=kept["cluster"].mask(single, "")), copies
 
 
-def _printable(path: str) -> str:
-    return path.encode("utf-8", "backslashreplace").decode()
+def _conflicts(table: pd.DataFrame, on_conflict: str) -> tuple[pd.DataFrame, list[Problem]]:
+    """Find images that are the same but lie in different classes."""
+    found: list[Problem] = []
+    for pair in _pairs(table, "cluster", "label"):
+        for one, other in (pair, pair[::-1]):
+            reason = f"is the same image as {other.path}, but one is {one.label}, the other {other.label}"
+            found.append(Problem(one.path, "conflict", reason, "remove the wrong one"))
+    if found and on_conflict == "error":
+        first = found[0]
+        more = f" ({len(found) // 2 - 1} more such pairs)" if len(found) > 2 else ""
+        raise ValueError(
+            f"{first.path} {first.reason}: {first.remedy}{more}; or set data.on_conflict: drop (all of them) or keep"
+        )
+    if on_conflict == "drop":
+        mixed = table.groupby("cluster")["label"].transform("nunique") > 1
+        dropped = table[mixed & (table["cluster"] != "")]
+        table = table.drop(dropped.index)
+    return table, found
+
+
+def _pairs(table: pd.DataFrame, shared: str, differing: str) -> Iterator[tuple]:
+    """Pairs of rows with the same value of one column and another of the second: the first row of each other value."""
+    for _, rows in table[table[shared] != ""].groupby(shared):
+        firsts = list(rows.drop_duplicates(differing).itertuples())
+        for other in firsts[1:]:
+            yield firsts[0], other
+
+
+def _refuse(problems: list[Problem], on_problem: str) -> None:
+    if problems and on_problem == "error":
+        more = f" ({len(problems) - 1} more)" if len(problems) > 1 else ""
+        path, _, reason, remedy = problems[0]
+        raise ValueError(f"{path} {reason}: {remedy}{more}; or set data.on_problem: skip")
+
+
+def _refuse_few_classes(table: pd.DataFrame, problems: list[Problem], folder: str) -> None:
+    if table["label"].nunique() < 2:
+        left_out = [problem for problem in problems if problem.kind not in ("hidden", "unlisted")]
+        raise ValueError(
+            f"{folder} is left with {len(table)} images in {table['label'].nunique()} classes after {len(left_out)} "
+            f"files were left out (the first: {left_out[0].path} {left_out[0].reason}): expected two"
+        )

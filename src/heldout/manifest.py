@@ -6,11 +6,11 @@ import pandas as pd
 
 from heldout.atomic import replacing
 
-NUMBERS = {"width": int, "height": int, "bytes": int}
+NUMBERS = dict.fromkeys(["width", "height", "bytes", "orientation", "channels", "bits"], int)
 
 
 def read(path: str | Path) -> pd.DataFrame:
-    """A manifest as a table; every column is text (a class may be called NA or 007) but for width, height and bytes."""
+    """A manifest as a table; every column is text (a class may be called NA or 007) but for NUMBERS."""
     table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
     return table.astype({name: kind for name, kind in NUMBERS.items() if name in table})
 

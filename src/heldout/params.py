@@ -10,8 +10,6 @@ from typing import Any, get_type_hints
 import pydantic
 import yaml
 
-SCALARS = {"seed": int}
-
 
 def section(name: str, function: Callable, path: str | Path = "params.yaml") -> dict[str, Any]:
     """The section `name` of params.yaml, checked as keyword arguments of `function`.
@@ -37,7 +35,7 @@ def scalar(name: str, path: str | Path = "params.yaml") -> int:
         ValueError: where it is missing or no whole number.
     """
     value = _load(path).get(name)
-    if type(value) is not SCALARS[name]:
+    if type(value) is not int:
         raise ValueError(f"{path}: {name} is {value!r}: expected a whole number")
     return value
 

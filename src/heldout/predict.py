@@ -64,8 +64,7 @@ def _answers(files: list[str], model: Callable, description: dict, top: int) -> 
     pixels, errors = {}, {}
     for file in files:
         try:
-            decoded = images.decode(Path(file).read_bytes(), file)
-            pixels[file] = images.resize(decoded, **description["preprocess"])
+            pixels[file] = images.prepare(Path(file).read_bytes(), file, **description["preprocess"])
         except (OSError, ValueError) as error:
             errors[file] = str(error)
     probabilities = dict(zip(pixels, model(np.stack(list(pixels.values()))), strict=True)) if pixels else {}

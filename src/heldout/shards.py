@@ -9,28 +9,40 @@ import pandas as pd
 from heldout import manifest
 from heldout.atomic import replacing_folder
 
-SHARD_BYTES = 64 * 2**20  # one is in memory at a time; a million 224 px images make 2,300
+SHARD_BYTES = 32 * 2**20  # of a shard on average, at most; one added image makes one of them new to push and pull
+SHARDS = 256  # at most, unless they would hold more than LARGE bytes on average; a power of two, as each number is
+LARGE = 2**30
 ROWS = "images.csv"
 
 
 def write(rows: pd.DataFrame, pixels: Iterable[np.ndarray], image_shape: tuple[int, int, int], folder: str) -> None:
-    """Write images into shards.
+    """Write images into shards, by the first bits of their identity: an image more or less changes its shard alone.
 
     Args:
-        rows: the images' manifest, with the columns id and label.
+        rows: the images' manifest, with the columns id (md5) and label, sorted by id.
         pixels: a uint8 array of `image_shape` (height, width, channels) for every row, in their order.
         image_shape: of every image.
         folder: is replaced as a whole; holds images-NNNNN.npy, uint8 arrays (n, *image_shape), and images.csv.
     """
-    size = max(1, SHARD_BYTES // int(np.prod(image_shape)))
+    count = shard_count(len(rows) * int(np.prod(image_shape)))
+    shard = np.array([int(identity[:8], 16) * count >> 32 for identity in rows["id"]], int)
     pixels = iter(pixels)
     with replacing_folder(folder) as partial:
         manifest.write(rows[["id", "label"]], partial / ROWS)
-        for number, start in enumerate(range(0, len(rows), size)):
-            shard = np.empty((min(size, len(rows) - start), *image_shape), np.uint8)
-            for position in range(len(shard)):
-                shard[position] = next(pixels)
-            np.save(partial / f"images-{number:05}.npy", shard)
+        for number, size in zip(*np.unique(shard, return_counts=True), strict=True):
+            header = {"descr": "|u1", "fortran_order": False, "shape": (int(size), *image_shape)}
+            with (partial / f"images-{number:05}.npy").open("wb", buffering=0) as file:
+                np.lib.format.write_array_header_1_0(file, header)
+                for _ in range(size):
+                    file.write(next(pixels).data)
+
+
+def shard_count(size: int) -> int:
+    """How many shards hold `size` bytes: a power of two, so that a growing data set splits shards and mixes none."""
+    count = 1
+    while size > count * (SHARD_BYTES if count < SHARDS else LARGE):
+        count *= 2
+    return count
 
 
 class Images:
@@ -45,9 +57,11 @@ class Images:
         rows = manifest.read(Path(folder) / ROWS)
         self.ids, self.labels = rows["id"].to_numpy(object), rows["label"].to_numpy(object)
         self._shards = [np.load(path, mmap_mode="r") for path in paths]
-        if sum(map(len, self._shards)) != len(rows):
+        sizes = [len(shard) for shard in self._shards]
+        if not sizes or sum(sizes) != len(rows):
             raise ValueError(f"{folder} is not whole: run `dvc checkout {folder}` or `dvc repro`")
-        self._size = len(self._shards[0])
+        self._shard = np.repeat(np.arange(len(sizes)), sizes)
+        self._row = np.concatenate([np.arange(size) for size in sizes])
         self.image_shape = self._shards[0].shape[1:]
 
     def __len__(self) -> int:
@@ -56,8 +70,10 @@ class Images:
     def __getitem__(self, indices) -> np.ndarray:
         indices = np.atleast_1d(indices)
         batch = np.empty((len(indices), *self.image_shape), np.uint8)
-        for position, index in enumerate(indices):
-            batch[position] = self._shards[index // self._size][index % self._size]
+        for position, (shard, row) in enumerate(
+            zip(self._shard[indices].tolist(), self._row[indices].tolist(), strict=True)
+        ):
+            batch[position] = self._shards[shard][row]
         return batch
 
     def numbers(self, class_names: list[str]) -> np.ndarray:

@@ -14,14 +14,14 @@ def contact_sheet(rows: list[np.ndarray], names: list[str], headings: list[str],
     """Write a PNG with a row of pictures for each name.
 
     Args:
-        rows: one uint8 array (n, height, width, 3), RGB, a row; all of the same shape.
+        rows: one uint8 array (n, height, width, 3), RGB, a row; n may differ.
         names: what stands left of each row.
         headings: what stands above the first pictures; may be fewer than n.
         path: the PNG.
     """
     left = 10 + max(_text_width(name) for name in names)
     step = CELL + GAP
-    sheet = np.full((TEXT + len(rows) * step, left + len(rows[0]) * step, 3), 255, np.uint8)
+    sheet = np.full((TEXT + len(rows) * step, left + max(map(len, rows)) * step, 3), 255, np.uint8)
     for column, heading in enumerate(headings):
         _text(sheet, heading, (left + column * step, TEXT - 7))
     for row, (pictures, name) in enumerate(zip(rows, names, strict=True)):

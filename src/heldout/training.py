@@ -1,14 +1,16 @@
 """Training: batches drawn anew in every epoch, early stopping, a line an epoch; same inputs, same bytes."""
 
+import json
 import time
 from collections.abc import Callable
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, NamedTuple
 
 import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from heldout import augment
+from heldout import augment, models
 from heldout.process import quiet
 from heldout.shards import Images
 
@@ -121,6 +123,27 @@ def evaluation_batches(images: Images, labels: np.ndarray) -> tf.data.Dataset:
         return images[rows], labels[rows]
 
     return _loaded(tf.data.Dataset.range(0, len(images), EVALUATION_BATCH), batch, images.image_shape)
+
+
+class Measured(NamedTuple):
+    """The trained model, its classes, the images that it is measured on, their class numbers, and its answers."""
+
+    model: keras.Model
+    class_names: list[str]
+    images: Images
+    labels: np.ndarray
+    probabilities: np.ndarray
+
+
+def measure(model_folder: str, folder: str) -> Measured:
+    """Load what `train` wrote, and let it answer for the images of a folder of shards."""
+    description = json.loads(Path(model_folder, "model.json").read_text(encoding="utf-8"))
+    deterministic(0, description["threads"])
+    model = models.load(description, f"{model_folder}/model.weights.h5")
+    images = Images(folder)
+    labels = images.numbers(description["class_names"])
+    probabilities = model.predict(evaluation_batches(images, labels), verbose=0)
+    return Measured(model, description["class_names"], images, labels, probabilities)
 
 
 def _loaded(wanted: tf.data.Dataset, batch: Callable, image_shape: tuple) -> tf.data.Dataset:
