@@ -23,7 +23,8 @@ def main(train_folder: str, classes_png: str, augment_png: str) -> None:
     names = sorted(set(images.labels))
     found = {name: np.flatnonzero(images.labels == name)[:COLUMNS] for name in names}
     rows = [images[found[name]] for name in names[:CLASSES]]
-    sheets.contact_sheet(rows, names[:CLASSES], [f"training images of {len(names)} classes"], classes_png)
+    heading = f"{len(images):,} training images, the first of each of {len(names)} classes"
+    sheets.contact_sheet(rows, names[:CLASSES], [heading], classes_png)
     rows = []
     for name in names[:AUGMENTED]:
         first = int(found[name][0])

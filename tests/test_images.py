@@ -48,16 +48,91 @@ def test_an_image_cut_short_is_an_error(kind):
         images.decode(content[: len(content) // 2], "some.img")
 
 
-@pytest.mark.parametrize("content", [b"", b"text", b"<html>"])
-def test_what_is_no_image_is_an_error(content):
-    with pytest.raises(ValueError, match=r"a\.jpg is no image that can be read: convert it"):
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        (b"", r"a\.jpg is empty \(0 bytes\): fetch it again"),
+        (b"text", r"a\.jpg is no image that can be read: convert it"),
+        (b"<html>", r"a\.jpg is no image that can be read: convert it"),
+    ],
+)
+def test_what_is_no_image_is_an_error(content, line):
+    with pytest.raises(ValueError, match=line):
         images.decode(content, "a.jpg")
 
 
-def test_area_averages_by_hand():
-    pixels = np.repeat(np.array([[0, 10, 20, 30], [10, 20, 30, 40]], np.uint8)[..., None], 3, axis=2)
-    small = images.resize(pixels, image_size=[1, 2], interpolation="area")
+def prepare(pixels: np.ndarray, **changed) -> np.ndarray:
+    settings = {"resize": "squash", "interpolation": "area", "pad_colour": [1, 2, 3], "fast_decode": False}
+    return images.prepare(encoded(pixels, "PNG"), "x", **(settings | changed))
+
+
+def grey(values: list[list[int]]) -> np.ndarray:
+    return np.repeat(np.array(values, np.uint8)[..., None], 3, axis=2)
+
+
+def test_squash_averages_by_hand():
+    small = prepare(grey([[0, 10, 20, 30], [10, 20, 30, 40]]), image_size=[1, 2])
     assert small[..., 0].tolist() == [[10, 30]]
+
+
+def test_crop_keeps_the_centre():
+    wide = grey([[90, 0, 10, 20, 30, 91], [90, 10, 20, 30, 40, 91]])
+    assert prepare(wide, image_size=[1, 2], resize="crop")[..., 0].tolist() == [[10, 30]]
+    tall = wide.transpose(1, 0, 2)
+    assert prepare(tall, image_size=[2, 1], resize="crop")[..., 0].tolist() == [[10], [30]]
+    square = prepare(wide, image_size=[2, 2], resize="crop")
+    assert square[..., 0].tolist() == [[10, 20], [20, 30]]
+
+
+def test_pad_keeps_everything():
+    wide = grey([[0, 10, 20, 30], [10, 20, 30, 40]])
+    padded = prepare(wide, image_size=[4, 4], resize="pad")
+    assert np.array_equal(padded[1:3], wide)
+    assert padded[0].tolist() == padded[3].tolist() == [[1, 2, 3]] * 4
+    assert prepare(wide, image_size=[2, 2], resize="pad")[..., 0].tolist() == [[10, 30], [1, 1]]
+
+
+def test_a_line_of_pixels_can_be_cropped_and_padded():
+    line = grey([[7] * 50])
+    for how in ("squash", "crop", "pad"):
+        assert prepare(line, image_size=[3, 3], resize=how).shape == (3, 3, 3)
+
+
+def psnr(one: np.ndarray, other: np.ndarray) -> float:
+    return float(10 * np.log10(255**2 / np.mean((one.astype(float) - other) ** 2)))
+
+
+def test_fast_decode_takes_large_jpegs_alone():
+    pixels = cv2.resize(np.random.default_rng(3).integers(0, 256, (12, 16, 3), np.uint8), (160, 120))
+    settings = {"resize": "squash", "interpolation": "area", "pad_colour": [0, 0, 0]}
+
+    def both(content, size):
+        exact, fast = (
+            images.prepare(content, "x", image_size=size, fast_decode=flag, **settings) for flag in (False, True)
+        )
+        return exact, fast
+
+    jpeg = encoded(pixels, "JPEG", quality=95)
+    exact, fast = both(jpeg, [60, 60])
+    assert not np.array_equal(exact, fast) and psnr(exact, fast) > 38
+    assert images.decode(jpeg, "x", at_least=(60, 60)).shape == (60, 80, 3)
+    assert images.decode(jpeg, "x", at_least=(15, 10)).shape == (15, 20, 3)
+    for content, size in ((jpeg, [61, 60]), (jpeg, [60, 61]), (encoded(pixels, "PNG"), [60, 60])):
+        exact, fast = both(content, size)
+        assert np.array_equal(exact, fast)
+
+
+def test_fast_decode_turns_and_refuses_as_well():
+    pixels = np.zeros((160, 320, 3), np.uint8)
+    pixels[:, :160] = 255
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    content = encoded(pixels, "JPEG", exif=exif, quality=95)
+    upright = images.decode(content, "x", at_least=(20, 20))
+    assert upright.shape == (40, 20, 3) and upright[:18].min() > 200
+    noise = encoded(np.random.default_rng(0).integers(0, 256, (160, 320, 3), np.uint8), "JPEG")
+    with pytest.raises(ValueError, match="^x is "):
+        images.decode(noise[: len(noise) // 2], "x", at_least=(20, 20))
 
 
 def test_read_takes_the_file_that_the_index_saw(tmp_path, monkeypatch):

@@ -8,18 +8,27 @@ import pytest
 from conftest import write_image
 
 from heldout import images, index, preprocessing, shards
+from heldout.decoded import Decoded
 
-SETTINGS = {"image_size": [10, 12], "interpolation": "area"}
+SETTINGS = {
+    "image_size": [10, 12],
+    "resize": "squash",
+    "interpolation": "area",
+    "pad_colour": [0, 0, 0],
+    "fast_decode": False,
+}
 
 
 def scan() -> pd.DataFrame:
-    return index.scan(dir="data/raw", layout="auto", on_problem="error", max_megapixels=9)[0]
+    words = {"layout": "auto", "group_pattern": "", "on_problem": "error", "on_conflict": "error"}
+    return index.scan(dir="data/raw", class_depth=1, max_megapixels=9, **words)[0]
 
 
 def write(rows: pd.DataFrame, folder: str) -> None:
     """As the stage does it."""
     rows = rows.sort_values("id", ignore_index=True)
-    shards.write(rows, preprocessing.pixels(rows, **SETTINGS), (10, 12, 3), folder)
+    with Decoded(SETTINGS) as cache:
+        shards.write(rows, preprocessing.pixels(rows, cache, **SETTINGS), (10, 12, 3), folder)
 
 
 @pytest.fixture
@@ -28,17 +37,19 @@ def rows(photos):
 
 
 def test_pixels_labels_and_ids_belong_together(rows, monkeypatch):
-    monkeypatch.setattr(shards, "SHARD_BYTES", 5 * 10 * 12 * 3)  # five images a shard
+    monkeypatch.setattr(shards, "SHARD_BYTES", 5 * 10 * 12 * 3)  # five images a shard on average, at most
     write(rows, "data/processed")
     stored = shards.Images("data/processed")
-    assert len(list(Path("data/processed").glob("*.npy"))) == 5
+    sizes = [len(np.load(path)) for path in sorted(Path("data/processed").glob("*.npy"))]
+    eighths = [int(identity[0], 16) // 2 for identity in rows["id"]]
+    assert sizes == [count for count in np.bincount(eighths, minlength=8) if count]
     assert len(stored) == 24 and stored.image_shape == (10, 12, 3)
     assert stored.ids.tolist() == sorted(rows["id"])
     by_id = rows.set_index("id")
     everything = stored[np.arange(24)]
     for position, identity in enumerate(stored.ids):
         content = Path(by_id["path"][identity]).read_bytes()
-        assert np.array_equal(everything[position], images.resize(images.decode(content, "x"), **SETTINGS))
+        assert np.array_equal(everything[position], images.prepare(content, "x", **SETTINGS))
         assert stored.labels[position] == by_id["label"][identity]
     assert stored.numbers(["cat", "dog", "wolf"])[0] == ["cat", "dog", "wolf"].index(stored.labels[0])
 
@@ -52,11 +63,36 @@ def test_names_change_no_byte(rows, monkeypatch):
     }
 
 
+def test_one_image_more_renews_one_shard(rows, monkeypatch):
+    monkeypatch.setattr(shards, "SHARD_BYTES", 5 * 10 * 12 * 3)
+    write(rows, "one")
+    write_image(Path("data/raw/cat/new.jpg"), 999)
+    write(scan(), "two")
+    one, two = ({p.name: p.read_bytes() for p in Path(name).glob("*.npy")} for name in ("one", "two"))
+    assert one.keys() == two.keys() and len(one) > 3
+    assert sum(one[name] != two[name] for name in one) == 1
+
+
+@pytest.mark.parametrize(
+    ("size", "count"),
+    [(1, 1), (32 * 2**20, 1), (32 * 2**20 + 1, 2), (10**6 * 224 * 224 * 3, 256), (10**7 * 224 * 224 * 3, 2048)],
+)
+def test_how_many_shards(size, count):
+    assert shards.shard_count(size) == count
+
+
 def test_a_bad_image_leaves_nothing(rows):
     Path("data/raw/wolf/3.jpg").write_bytes(b"rotten")
     with pytest.raises(ValueError, match=r"data/raw/wolf/3\.jpg is not the image that the index saw"):
         write(rows, "data/processed")
     assert [path.name for path in Path("data").iterdir()] == ["raw"]
+
+
+def test_only_what_the_manifest_names_is_read(rows):
+    Path("data/raw/wolf/3.jpg").unlink()
+    Path("data/raw/wolf/4.jpg").write_bytes(b"rotten")
+    write(rows[~rows["path"].str.contains("wolf/[34]")], "data/processed")
+    assert len(shards.Images("data/processed")) == 22
 
 
 def test_a_missing_shard_is_noticed(rows):

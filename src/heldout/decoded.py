@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from heldout import atomic, images
+from heldout import images
 
 ENTRY = np.dtype([("id", "S32"), ("crc", "<u4")])
 SETTINGS = "settings.json"
@@ -46,8 +46,10 @@ class Decoded:
         self._packs: list[np.ndarray] = []
         self._ids, self._crc, self._where = np.zeros(0, "S32"), np.zeros(0, np.uint32), np.zeros((0, 2), int)
         self._files: list[Any] = []
-        if self._folder:
+        try:
             self._open(settings)
+        except OSError as error:
+            self._give_up(error)
 
     def __enter__(self) -> "Decoded":
         return self
@@ -84,11 +86,21 @@ class Decoded:
             self._files[1].write(np.array((identity, zlib.crc32(pixels.data)), ENTRY).tobytes())
             self.stored += 1
         except OSError as error:
-            print(f"preprocess: decoded images are no longer kept: {error.strerror}; `make clean-cache` frees space")
-            self._folder = None
+            self._give_up(error)
+
+    def _give_up(self, error: OSError) -> None:
+        print(f"preprocess: decoded images are not kept from here on: {error.strerror} ({self._folder})")
+        self._folder = None
 
     def _open(self, settings: dict[str, Any]) -> None:
-        assert self._folder
+        if not self._folder:
+            return
+        self._folder.mkdir(parents=True, exist_ok=True)
+        if not (self._folder / SETTINGS).exists():
+            number, name = tempfile.mkstemp(".json", "new-", self._folder)  # two runs at once may both be here
+            with os.fdopen(number, "w", encoding="utf-8") as file:
+                file.write(json.dumps(settings | _versions()))
+            Path(name).replace(self._folder / SETTINGS)
         ids, where = [np.zeros(0, ENTRY)], [np.zeros((0, 2), int)]
         size = int(np.prod(self.shape))
         # The newest first: what was found damaged has been written again since.
@@ -102,7 +114,6 @@ class Decoded:
         entries = np.concatenate(ids)
         self._ids, first = np.unique(entries["id"], return_index=True)
         self._crc, self._where = entries["crc"][first], np.concatenate(where)[first]
-        atomic.write_text(self._folder / SETTINGS, json.dumps(settings | _versions()))
 
 
 def report() -> Iterator[str]:

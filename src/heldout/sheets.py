@@ -3,11 +3,18 @@
 from pathlib import Path
 
 import cv2
+import matplotlib
 import numpy as np
+from PIL import Image, ImageDraw, ImageFont
 
 from heldout.atomic import replacing
 
-CELL, GAP, TEXT = 96, 6, 22  # pixels
+CELL, GAP, TEXT = 96, 6, 24  # pixels
+WIDEST = 160  # of a name, in pixels
+# matplotlib's font knows Latin, Greek, Cyrillic and more, where OpenCV's own knows ASCII.
+FONT = ImageFont.truetype(
+    Path(matplotlib.get_data_path(), "fonts/ttf/DejaVuSans.ttf"), 13, layout_engine=ImageFont.Layout.BASIC
+)
 
 
 def contact_sheet(rows: list[np.ndarray], names: list[str], headings: list[str], path: str | Path) -> None:
@@ -16,23 +23,23 @@ def contact_sheet(rows: list[np.ndarray], names: list[str], headings: list[str],
     Args:
         rows: one uint8 array (n, height, width, 3), RGB, a row; n may differ.
         names: what stands left of each row.
-        headings: what stands above the first pictures; may be fewer than n.
+        headings: what stands above the first pictures; may be fewer than n, and a single one as long as the sheet.
         path: the PNG.
     """
-    left = 10 + max(_text_width(name) for name in names)
+    names = [_shortened(name) for name in names]
+    left = 14 + max(int(FONT.getlength(name)) for name in names)
     step = CELL + GAP
-    sheet = np.full((TEXT + len(rows) * step, left + max(map(len, rows)) * step, 3), 255, np.uint8)
+    sheet = Image.new("RGB", (left + max(map(len, rows)) * step, TEXT + len(rows) * step), "white")
+    draw = ImageDraw.Draw(sheet)
     for column, heading in enumerate(headings):
-        _text(sheet, heading, (left + column * step, TEXT - 7))
+        draw.text((left + column * step, TEXT // 2), heading, "#282828", FONT, anchor="lm")
     for row, (pictures, name) in enumerate(zip(rows, names, strict=True)):
         top = TEXT + row * step
-        _text(sheet, name, (4, top + CELL // 2 + 5))
+        draw.text((left - 8, top + CELL // 2), name, "#282828", FONT, anchor="rm")
         for column, picture in enumerate(pictures):
-            x = left + column * step
-            sheet[top : top + CELL, x : x + CELL] = _cell(picture)
-    _, png = cv2.imencode(".png", cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
+            sheet.paste(Image.fromarray(_cell(picture)), (left + column * step, top))
     with replacing(path) as partial:
-        partial.write_bytes(png.tobytes())
+        sheet.save(partial, "PNG")
 
 
 def _cell(picture: np.ndarray) -> np.ndarray:
@@ -46,14 +53,7 @@ def _cell(picture: np.ndarray) -> np.ndarray:
     return cell
 
 
-def _text(sheet: np.ndarray, words: str, corner: tuple[int, int]) -> None:
-    cv2.putText(sheet, _ascii(words), corner, cv2.FONT_HERSHEY_SIMPLEX, 0.45, (40, 40, 40), 1, cv2.LINE_AA)
-
-
-def _text_width(words: str) -> int:
-    return cv2.getTextSize(_ascii(words), cv2.FONT_HERSHEY_SIMPLEX, 0.45, 1)[0][0]
-
-
-def _ascii(words: str) -> str:
-    """OpenCV's own font knows no more."""
-    return words.encode("ascii", "replace").decode()[:24]
+def _shortened(name: str) -> str:
+    while FONT.getlength(name) > WIDEST:
+        name = name.rstrip("…")[:-1] + "…"
+    return name
