@@ -16,14 +16,14 @@ pytestmark = [
 ]
 
 
-def reproduce(project: Path, source: Path) -> dict[str, dict]:
+def reproduce(project: Path, source: Path, **data) -> dict[str, dict]:
     """What the README says to do with one's own images; the metrics."""
     shutil.copytree(source, project / "data/raw")
     execute("dvc", "add", "-q", "data/raw", cwd=project)
     change(
         project,
         {
-            "data": {"dir": "data/raw"},
+            "data": {"dir": "data/raw"} | data,
             "preprocess": {"image_size": [32, 32]},
             "model": {"filters": [32, 64, 128], "dense_units": 128},
             "train": {"epochs": 3},
@@ -37,8 +37,10 @@ def reproduce(project: Path, source: Path) -> dict[str, dict]:
 
 
 def test_photos_in_given_splits(project):
-    metrics = reproduce(project, SHARED / "clothing")
-    assert [metrics["data"][name] for name in ("train", "val", "test", "classes")] == [3068, 341, 372, 10]
+    metrics = reproduce(project, SHARED / "clothing", on_conflict="drop")
+    assert [metrics["data"][name] for name in ("train", "val", "test", "classes")] == [3066, 341, 372, 10]
+    assert metrics["data"]["problems"]["conflict"] == 2
+    assert set(metrics["data"]["leaks"].values()) == {0}
     predictions = pd.read_csv(project / "metrics/predictions.csv")
     assert len(predictions) == 372
     assert predictions["path"].str.startswith("data/raw/test/").all()
@@ -46,9 +48,24 @@ def test_photos_in_given_splits(project):
     assert metrics["eval"]["accuracy"] > largest + 0.05, "no better than always naming the largest class"
 
 
-def test_photos_in_class_folders(project):
-    metrics = reproduce(project, SHARED / "signs/images")
-    assert metrics["data"]["images"] == 2062 and metrics["data"]["classes"] == 10
+def test_photos_in_a_csv_with_groups(project):
+    metrics = reproduce(project, SHARED / "signs")
+    assert metrics["data"]["images"] == 2062 and metrics["data"]["classes"] == 10 and metrics["data"]["groups"] == 220
+    assert metrics["data"]["shared_by_a_random_split"] == pytest.approx(0.9965, abs=0.002)
+    assert set(metrics["data"]["leaks"].values()) == {0}
     assert metrics["eval"]["images"] == metrics["data"]["test"] == pytest.approx(0.15 * 2062, rel=0.15)
+    test, train = (pd.read_csv(project / f"data/splits/{name}.csv") for name in ("test", "train"))
+    assert not set(test["group"]) & set(train["group"])
     assert metrics["eval"]["accuracy"] > 0.3
     assert all(row["changed_answers"] == 0 for row in metrics["export"].values())
+
+
+def test_a_few_new_photos_decode_alone(project):
+    metrics = reproduce(project, SHARED / "signs/images")
+    assert metrics["data"]["groups"] == 0
+    for number, image in enumerate(sorted((SHARED / "clothing/test/hat").iterdir())[:3]):
+        shutil.copy(image, project / f"data/raw/{number}/new.jpg")
+    output = execute("dvc", "repro", "augment", cwd=project).stdout
+    assert {"index", "split"} <= set(stages_run(output))
+    decoded = [int(line.split(", ")[1].split()[0]) for line in output.splitlines() if line.startswith("preprocess: ")]
+    assert sum(decoded) == 3

@@ -6,9 +6,9 @@ from pathlib import Path
 import cv2
 import pytest
 from conftest import write_image
-from test_shards import SETTINGS, scan
+from test_shards import SETTINGS, scan, write
 
-from heldout import decoded, preprocessing, shards
+from heldout import decoded, preprocessing
 from heldout.decoded import Decoded
 
 CACHE = Path(".dvc/images")
@@ -21,11 +21,8 @@ def rows(photos):
 
 def build(rows, folder="out", **changed) -> tuple[dict[str, bytes], int]:
     """Write shards as the stage does; their bytes, and how many images were decoded."""
-    settings = SETTINGS | changed
-    rows = rows.sort_values("id", ignore_index=True)
-    with Decoded(settings) as cache:
-        shards.write(rows, preprocessing.pixels(rows, cache, **settings), cache.shape, folder)
-    return {path.name: path.read_bytes() for path in Path(folder).iterdir()}, len(rows) - cache.reused
+    count = write(rows, folder, **changed)
+    return {path.name: path.read_bytes() for path in Path(folder).iterdir()}, count
 
 
 def clean(rows, monkeypatch, **changed) -> dict[str, bytes]:

@@ -71,7 +71,7 @@ def test_another_version_is_refused(write):
     [
         ("data", index.scan),
         ("split", split.assign),
-        ("preprocess", images.resize),
+        ("preprocess", images.prepare),
         ("augment", augment.warp),
         ("evaluate", metrics.scores),
     ],

@@ -42,7 +42,10 @@ def set_param(folder: Path, section: str, key: str, value: object) -> None:
 
 
 INDEX = ("index", "data/index.csv", "data/problems.csv")
-SPLIT = ("split", "data/index.csv", "data/splits", "data/classes.txt", "metrics/data.json", "plots/split.png")
+SPLIT = (
+    *("split", "data/index.csv", "data/problems.csv", "data/splits"),
+    *("data/classes.txt", "metrics/data.json", "plots/split.png"),
+)
 
 
 def test_a_good_folder_prints_what_a_person_wants_to_know(folder):

@@ -24,11 +24,13 @@ def scan() -> pd.DataFrame:
     return index.scan(dir="data/raw", class_depth=1, max_megapixels=9, **words)[0]
 
 
-def write(rows: pd.DataFrame, folder: str) -> None:
-    """As the stage does it."""
-    rows = rows.sort_values("id", ignore_index=True)
-    with Decoded(SETTINGS) as cache:
-        shards.write(rows, preprocessing.pixels(rows, cache, **SETTINGS), (10, 12, 3), folder)
+def write(rows: pd.DataFrame, folder: str, **changed) -> int:
+    """As the stage does it; how many images were decoded."""
+    settings = SETTINGS | changed
+    rows = rows.sort_values(["id", "label"], ignore_index=True)
+    with Decoded(settings) as cache:
+        shards.write(rows, preprocessing.pixels(rows, cache, **settings), cache.shape, folder)
+        return len(rows) - cache.reused
 
 
 @pytest.fixture

@@ -115,7 +115,7 @@ def grown(images: list[tuple], seed: int) -> pd.DataFrame:
     return table
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(data_sets, data_sets, st.integers(0, 1000))
 def test_whatever_arrives_none_is_less_held_out(old, new, seed):
     try:
@@ -129,7 +129,7 @@ def test_whatever_arrives_none_is_less_held_out(old, new, seed):
             assert RANK[after[number]] >= RANK[before[number]]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(data_sets, st.integers(0, 1000), st.sampled_from(["stable", "quota"]))
 def test_nothing_is_ever_shared(images, seed, method):
     table = grown(images, seed)

@@ -11,8 +11,9 @@ import pandas as pd
 import pytest
 from conftest import ROOT, write_image
 from test_augment import OFF
+from test_shards import scan, write
 
-from heldout import index, models, preprocessing, shards, training
+from heldout import models, shards, training
 
 ARCHITECTURE = {"filters": [8, 16], "dense_units": 32, "dropout": 0.0}
 SETTINGS = {"epochs": 2, "batch_size": 8, "learning_rate": 0.003, "patience": 5, "threads": 2}
@@ -21,9 +22,7 @@ NAMES = ["cat", "dog", "wolf"]
 
 @pytest.fixture
 def images(photos):
-    rows = index.scan(dir="data/raw", layout="auto", on_problem="error", max_megapixels=9)[0]
-    pixels = preprocessing.pixels(rows, image_size=[16, 16], interpolation="area")
-    shards.write(rows, pixels, (16, 16, 3), "data/train")
+    write(scan(), "data/train", image_size=[16, 16])
     return shards.Images("data/train")
 
 

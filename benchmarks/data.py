@@ -1,0 +1,372 @@
+"""What the data stages cost, each as a ratio to a named baseline in the same run.
+
+$ python benchmarks/data.py [--photos DIR] [--small 60000] [--json FILE]
+
+DIR holds photos, at any depth: a few thousand of about 400 pixels. Without it, photos of coarse noise are made.
+CPU seconds are the least of several runs in turn, because other work on the machine can only add to them.
+"""
+
+import argparse
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import yaml
+
+from heldout import decoded, headers, images, index, preprocessing, shards
+from heldout.folders import Found
+
+ROOT = Path(__file__).resolve().parents[1]
+EXACT = {
+    "image_size": [150, 150],
+    "resize": "squash",
+    "interpolation": "area",
+    "pad_colour": [0, 0, 0],
+    "fast_decode": False,
+}
+FAST = EXACT | {"fast_decode": True}
+RUNS = 5
+rows: list[dict] = []
+
+
+def cpu(work: Callable) -> float:
+    """CPU seconds of this process and of the commands that it waits for."""
+
+    def now() -> float:
+        used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+        return sum(part.ru_utime + part.ru_stime for part in used)
+
+    before = now()
+    work()
+    return now() - before
+
+
+def wall(work: Callable) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def least(works: dict[str, Callable], measure: Callable = cpu, runs: int = RUNS) -> dict[str, float]:
+    """The least of several measurements of each, taken in turn."""
+    found: dict[str, list[float]] = {name: [] for name in works}
+    for _ in range(runs):
+        for name, work in works.items():
+            found[name].append(measure(work))
+    return {name: min(values) for name, values in found.items()}
+
+
+def report(what: str, ratio: float, baseline: str, wanted: str = "") -> None:
+    rows.append({"what": what, "ratio": round(ratio, 3), "baseline": baseline, "wanted": wanted})
+    print(f"{what:<66}{ratio:>8.2f}  of {baseline}{f'  (wanted {wanted})' if wanted else ''}", flush=True)
+
+
+def execute(*command: str, cwd: Path) -> None:
+    subprocess.run(command, cwd=cwd, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def make_photos(folder: Path, count: int) -> None:
+    """JPEGs of coarse noise, 400 x 533 pixels, in ten classes."""
+    for number in range(count):
+        noise = np.random.default_rng(number).integers(0, 256, (12, 9, 3), np.uint8)
+        path = folder / f"class-{number % 10}" / f"{number:06}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(path), cv2.resize(noise, (400, 533), interpolation=cv2.INTER_CUBIC))
+
+
+def make_tiles(photos: list[str], folder: Path, count: int, side: int = 64) -> None:
+    """Small JPEGs, cut out of the photos at places of their own."""
+    made = 0
+    while made < count:
+        for photo in photos:
+            pixels = cv2.imdecode(np.fromfile(photo, np.uint8), cv2.IMREAD_COLOR)
+            random = np.random.default_rng([made, 1])
+            for _ in range(min(16, count - made)):
+                y, x = (int(random.integers(0, max(1, length - side))) for length in pixels.shape[:2])
+                path = folder / f"class-{made % 10}" / f"{made:06}.jpg"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                tile = pixels[y : y + side, x : x + side]
+                tile[0, 0] = (made % 256, made // 256 % 256, made // 65536)  # no two are identical
+                cv2.imwrite(str(path), tile)
+                made += 1
+            if made == count:
+                break
+
+
+def manifest_of(paths: list[str]) -> pd.DataFrame:
+    seen = headers.read([Found(path, "photo") for path in paths], ".", 1e6)
+    table = pd.DataFrame([(row.id, row.found.path, "photo") for row in seen if isinstance(row, headers.Seen)])
+    return table.set_axis(["id", "path", "label"], axis=1).drop_duplicates("id").sort_values("id", ignore_index=True)
+
+
+def scan(folder: Path) -> pd.DataFrame:
+    words = {"layout": "classes", "group_pattern": "", "on_problem": "skip", "on_conflict": "keep"}
+    return index.scan(dir=str(folder), class_depth=1, max_megapixels=100, **words)[0]
+
+
+def build(table: pd.DataFrame, settings: dict, folder: Path, threads: int | None = None) -> int:
+    """Preprocess as the stage does; how many images were decoded."""
+    with decoded.Decoded(settings) as cache:
+        shards.write(table, preprocessing.pixels(table, cache, threads, **settings), cache.shape, str(folder))
+        return len(table) - cache.reused
+
+
+def forget() -> None:
+    decoded.clear()
+
+
+def bench_index(paths: list[str], work: Path) -> None:
+    def naive() -> None:
+        """Read, hash and decode at the scale that the index decodes at, in one thread, and nothing else."""
+        import hashlib
+
+        cv2.setNumThreads(1)
+        for path in paths:
+            content = Path(path).read_bytes()
+            hashlib.md5(content, usedforsecurity=False).hexdigest()
+            cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_REDUCED_COLOR_4)
+
+    folder = work / "photos"
+    for number, path in enumerate(paths):
+        target = folder / f"class-{number % 10}" / f"{number:06}.jpg"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(Path(path).read_bytes())
+    found = least({"naive": naive, "index": lambda: scan(folder)}, runs=3)
+    report("index: CPU", found["index"] / found["naive"], "read + md5 + decode at 1/4", "<= 1.5")
+
+
+def bench_exact(table: pd.DataFrame, work: Path) -> None:
+    def loop() -> None:
+        cv2.setNumThreads(1)
+        for path in table["path"]:
+            cv2.resize(cv2.imread(path), (150, 150), interpolation=cv2.INTER_AREA)
+
+    def ours(settings: dict) -> Callable:
+        def run() -> None:
+            forget()
+            build(table, settings, work / "out", threads=1)
+
+        return run
+
+    found = least({"loop": loop, "exact": ours(EXACT), "fast": ours(FAST)})
+    name = "cv2.imread + cv2.resize(INTER_AREA)"
+    report("preprocess, exact: images per CPU second", found["loop"] / found["exact"], name, ">= 0.95")
+    report("preprocess, fast_decode: images per CPU second", found["loop"] / found["fast"], name, ">= 1.8")
+    print(f"{'':<66}{len(table) / found['loop']:>8.0f} images per CPU second of the loop")
+
+    def threaded(threads: int) -> Callable:
+        def run() -> None:
+            forget()
+            build(table, EXACT, work / "out", threads=threads)
+
+        return run
+
+    found = least({"1": threaded(1), "2": threaded(2)}, wall)
+    report("preprocess: images per second, 2 threads", found["1"] / found["2"], "1 thread", ">= 1.7")
+    bench_keras(table, work, loop)
+
+
+def bench_keras(table: pd.DataFrame, work: Path, loop: Callable) -> None:
+    """Speed and fidelity of fast_decode and of Keras's own loader, both against the exact result."""
+    folder = work / "keras" / "photo"
+    folder.mkdir(parents=True)
+    for identity, path in zip(table["id"], table["path"], strict=True):
+        (folder / f"{identity}.jpg").symlink_to(Path(path).resolve())
+    script = (
+        "import sys, keras, tensorflow as tf, numpy as np, resource, json, time\n"
+        "tf.config.threading.set_intra_op_parallelism_threads(1)\n"
+        "ds = keras.utils.image_dataset_from_directory(sys.argv[1], labels=None, image_size=(150, 150), batch_size=32,"
+        " shuffle=False, verbose=False)\n"
+        "list(ds.take(2))\n"
+        "used = lambda: sum(getattr(resource.getrusage(resource.RUSAGE_SELF), k) for k in ('ru_utime', 'ru_stime'))\n"
+        "best = 1e9\n"
+        "for _ in range(3):\n"
+        "    start = used(); batches = [b.numpy() for b in ds]; best = min(best, used() - start)\n"
+        "np.save(sys.argv[2], np.concatenate(batches)); print(json.dumps(best))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(folder.parent), str(work / "keras.npy")],
+        check=True,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"},
+    )
+    keras_seconds = json.loads(done.stdout.splitlines()[-1])
+    settings = least({"loop": loop, "fast": lambda: (forget(), build(table, FAST, work / "fast", threads=1))}, runs=3)
+    exact, fast = [], []
+    for path in table["path"]:
+        content = Path(path).read_bytes()
+        exact.append(images.prepare(content, path, **EXACT))
+        fast.append(images.prepare(content, path, **FAST))
+    reference = np.stack(exact).astype(np.float32)
+
+    def psnr(other: np.ndarray) -> float:
+        return float(10 * np.log10(255**2 / np.mean((reference - other) ** 2)))
+
+    name = "cv2.imread + cv2.resize(INTER_AREA)"
+    ours, theirs = psnr(np.stack(fast).astype(np.float32)), psnr(np.load(work / "keras.npy"))
+    report("keras.utils.image_dataset_from_directory: images per CPU second", settings["loop"] / keras_seconds, name)
+    report(
+        "fast_decode: images per CPU second", keras_seconds / settings["fast"], "image_dataset_from_directory", "> 1"
+    )
+    report(f"fast_decode: PSNR to exact, {ours:.1f} dB", ours / theirs, f"that loader's, {theirs:.1f} dB", "> 1")
+
+
+def bench_incremental(table: pd.DataFrame, work: Path) -> None:
+    stored = min(100, len(table) // 10)
+    old = table.drop(table.sample(stored, random_state=0).index).reset_index(drop=True)
+
+    def clean() -> None:
+        forget()
+        build(table, EXACT, work / "clean")
+
+    def more() -> None:
+        count.append(build(table, EXACT, work / "more"))
+
+    count: list[int] = []
+    seconds = []
+    for _ in range(3):
+        whole = cpu(clean)
+        forget()
+        build(old, EXACT, work / "more")
+        seconds.append((whole, cpu(more)))
+    assert set(count) == {stored}, f"{count} images were decoded, expected {stored}"
+    same = all((work / "clean" / p.name).read_bytes() == p.read_bytes() for p in (work / "more").iterdir())
+    assert same, "the incremental build differs from a clean one"
+    ratio = min(part for _, part in seconds) / min(whole for whole, _ in seconds)
+    report(
+        f"{stored} images added to {len(old):,}: CPU, {stored} decoded, same bytes", ratio, "a clean build", "<= 0.5"
+    )
+
+
+def bench_reading(table: pd.DataFrame, work: Path) -> None:
+    build(table, EXACT, work / "read")
+    stored = shards.Images(work / "read")
+    memory = stored[np.arange(len(stored))]
+    batches = np.random.default_rng(0).permutation(len(stored))[: len(stored) // 32 * 32].reshape(-1, 32)
+
+    def rate(source) -> Callable:
+        return lambda: [source[batch] for batch in batches for _ in range(3)]
+
+    found = least({"memory": rate(memory), "shards": rate(stored)})
+    report(
+        "shards: shuffled batches of 32 by mmap, images per CPU second",
+        found["memory"] / found["shards"],
+        "fancy indexing of one array in memory",
+        ">= 0.7",
+    )
+
+
+def bench_small_files(paths: list[str], work: Path, count: int) -> None:
+    """The graph over many small files: what one image more costs."""
+    project = work / "project"
+    execute("git", "clone", "-q", str(ROOT), str(project), cwd=work)
+    make_tiles(paths, project / "data/raw", count)
+    seconds = {"dvc add": cpu(lambda: execute("dvc", "add", "-q", "data/raw", cwd=project))}
+    params = yaml.safe_load((project / "params.yaml").read_text())
+    params["data"] |= {"dir": "data/raw", "on_problem": "skip", "on_conflict": "keep"}
+    (project / "params.yaml").write_text(yaml.safe_dump(params))
+    stage = [sys.executable, "-m", "stages.index", "data/index.csv", "data/problems.csv"]
+    seconds["index"] = cpu(lambda: execute(*stage, cwd=project))
+    report(f"index of {count:,} small files: CPU", seconds["index"] / seconds["dvc add"], "dvc add of them", "<= 1")
+
+    data_stages = ["preprocess", "augment"]
+    execute("dvc", "repro", *data_stages, cwd=project)
+    seconds["status"] = cpu(lambda: execute("dvc", "status", "-q", "augment", cwd=project))
+
+    def one_more(number: int) -> float:
+        make_tiles([paths[number]], project / "new", 1)
+        (project / "new/class-0/000000.jpg").rename(project / f"data/raw/class-0/new-{number}.jpg")
+        return cpu(lambda: execute("dvc", "repro", *data_stages, cwd=project))
+
+    seconds["ours"] = one_more(1)
+    graph = yaml.safe_load((project / "dvc.yaml").read_text())
+    for name in ("split", "preprocess", "augment"):
+        graph["stages"][name]["deps"].insert(0, "${data.dir}")
+    (project / "dvc.yaml").write_text(yaml.safe_dump(graph, sort_keys=False))
+    execute("dvc", "repro", *data_stages, cwd=project)
+    seconds["naive"] = one_more(2)
+    report(
+        "one image added: CPU of dvc repro", seconds["ours"] / seconds["status"], "dvc status of the same repository"
+    )
+    report(
+        "one image added: CPU of dvc repro", seconds["ours"] / seconds["naive"], "a graph whose every stage reads raw"
+    )
+    print("CPU seconds: " + ", ".join(f"{name} {value:.1f}" for name, value in seconds.items()))
+
+
+def bench_slopes(paths: list[str], work: Path, counts: list[int]) -> None:
+    """Disk, time and memory of preprocess at 224 px, without a cache, by the number of images."""
+    print(f"{'images at 224 px':>20}{'disk MB':>10}{'files':>8}{'CPU s':>8}{'peak MB':>10}")
+    for count in counts:
+        script = (
+            "import sys, resource; sys.path.insert(0, 'benchmarks'); import data, pandas as pd\n"
+            "table = pd.read_csv(sys.argv[1], dtype=str)\n"
+            "data.build(table, data.EXACT | {'image_size': [224, 224]}, data.Path(sys.argv[2]))\n"
+            "used = resource.getrusage(resource.RUSAGE_SELF)\n"
+            "print(used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)\n"
+        )
+        table = manifest_of(paths).set_index("id")
+        # The same photos again and again, each time under an identity of its own (a copy with a comment after its end).
+        folder = work / "many"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        copies = []
+        for number in range(count):
+            path = folder / f"{number:06}.jpg"
+            path.write_bytes(Path(table["path"].iloc[number % len(table)]).read_bytes() + number.to_bytes(4))
+            copies.append(str(path))
+        many = manifest_of(copies)
+        many.to_csv(work / "many.csv", index=False)
+        command = [sys.executable, "-c", script, str(work / "many.csv"), str(work / "many-out")]
+        environment = os.environ | {"HELDOUT_CACHE": decoded.OFF}
+        done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT, env=environment)
+        seconds, peak = map(float, done.stdout.split())
+        files = list((work / "many-out").iterdir())
+        size = sum(path.stat().st_size for path in files) / 1e6
+        print(f"{len(many):>20,}{size:>10,.0f}{len(files):>8}{seconds:>8.0f}{peak:>10.0f}", flush=True)
+        rows.append({"what": f"preprocess of {len(many)} images at 224 px", "disk_mb": size, "files": len(files),
+                     "cpu_s": seconds, "peak_mb": peak})  # fmt: skip
+        shutil.rmtree(work / "many-out")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--photos", type=Path, help="a folder of photos, at any depth")
+    parser.add_argument("--small", type=int, default=60000, help="how many small files (%(default)s)")
+    parser.add_argument("--slopes", type=int, nargs="*", default=[1000, 10000], help="images at 224 px (%(default)s)")
+    parser.add_argument("--json", type=Path, help="write the table here as well")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="heldout-bench-") as folder:
+        work = Path(folder)
+        os.environ["HELDOUT_CACHE"] = str(work / "cache")
+        if not options.photos:
+            options.photos = work / "made"
+            make_photos(options.photos, 2000)
+        paths = sorted(str(path) for path in options.photos.resolve().rglob("*.jpg"))
+        table = manifest_of(paths)
+        print(f"{len(table):,} photos, {os.cpu_count()} cores, OpenCV {cv2.__version__}")
+        bench_index(paths, work)
+        bench_exact(table.sample(min(1200, len(table)), random_state=0).sort_values("id", ignore_index=True), work)
+        bench_incremental(table, work)
+        bench_reading(table, work)
+        if options.small:
+            bench_small_files(paths, work, options.small)
+        bench_slopes(paths, work, options.slopes)
+    if options.json:
+        options.json.write_text(json.dumps(rows, indent=2))
+    print(json.dumps(rows))
+
+
+if __name__ == "__main__":
+    main()
