@@ -5,7 +5,7 @@ $ python -m stages.preprocess data/splits/train.csv data/processed/train
 
 import sys
 
-from heldout import images, manifest, params, preprocessing, shards
+from heldout import images, manifest, params, preprocessing
 from heldout.decoded import Decoded
 
 
@@ -17,8 +17,8 @@ def main(split_csv: str, folder: str) -> None:
     params.installed("opencv-python-headless", "numpy")
     settings = params.section("preprocess", images.prepare)
     rows = manifest.read(split_csv).sort_values(["id", "label"], ignore_index=True)
-    with Decoded(settings) as cache:
-        shards.write(rows, preprocessing.pixels(rows, cache, **settings), cache.shape, folder)
+    cache = Decoded(settings)
+    preprocessing.write(rows, folder, cache, **settings)
     height, width, _ = cache.shape
     print(f"preprocess: {len(rows):,} images of {height} x {width} pixels in {folder}, ", end="")
     print(f"{len(rows) - cache.reused:,} decoded, {cache.reused:,} from the cache")

@@ -6,10 +6,9 @@ from pathlib import Path
 import cv2
 import pytest
 from conftest import write_image
-from test_shards import SETTINGS, scan, write
+from test_shards import scan, write
 
-from heldout import decoded, preprocessing
-from heldout.decoded import Decoded
+from heldout import decoded, shards
 
 CACHE = Path(".dvc/images")
 
@@ -66,35 +65,61 @@ def test_another_opencv_or_code_shares_nothing(rows, monkeypatch, tmp_path):
     assert build(rows)[1] == 24
 
 
-def files(ending: str) -> list[Path]:
-    return sorted(CACHE.rglob(f"*.{ending}"))
+def pack(ending: str) -> Path:
+    """The one file of the cache with this ending, no longer linked with the shard that it was."""
+    [path] = CACHE.rglob(f"*.{ending}")
+    content = path.read_bytes()
+    path.unlink()
+    path.write_bytes(content)
+    return path
 
 
-def test_a_damaged_entry_is_noticed_and_written_again(rows):
+def test_a_kept_shard_takes_no_space(rows):
+    build(rows)
+    [path] = CACHE.rglob("*.npy")
+    assert path.samefile("out/images-00000.npy")
+
+
+def test_a_damaged_entry_is_noticed_and_decoded_again(rows):
     whole, _ = build(rows)
-    [pixels] = files("pixels")
-    content = bytearray(pixels.read_bytes())
-    content[5 * 360 + 7] ^= 1
-    pixels.write_bytes(content)
+    path = pack("npy")
+    content = bytearray(path.read_bytes())
+    content[128 + 5 * 360 + 7] ^= 1
+    path.write_bytes(content)
     assert build(rows) == (whole, 1)
     assert build(rows) == (whole, 0)
+    assert len(list(CACHE.rglob("*.npy"))) == 1  # what newer packs hold is gone
 
 
-@pytest.mark.parametrize(("ending", "kept", "lost"), [("pixels", 360 * 20 + 100, 4), ("entries", 36 * 15 + 3, 9)])
-def test_a_truncated_pack_is_noticed(rows, ending, kept, lost):
+@pytest.mark.parametrize(("ending", "kept"), [("npy", 128 + 360 * 20 + 100), ("npy", 3), ("entries", 36 * 15 + 3)])
+def test_a_truncated_pack_is_noticed(rows, ending, kept):
     whole, _ = build(rows)
-    [path] = files(ending)
-    with path.open("r+b") as file:
-        file.truncate(kept)
-    assert build(rows) == (whole, lost)
+    path = pack(ending)
+    path.write_bytes(path.read_bytes()[:kept])
+    assert build(rows) == (whole, 24)
     assert build(rows) == (whole, 0)
 
 
-@pytest.mark.parametrize("ending", ["pixels", "entries"])
+@pytest.mark.parametrize("ending", ["npy", "entries"])
 def test_a_missing_file_of_a_pack_is_noticed(rows, ending):
     whole, _ = build(rows)
-    files(ending)[0].unlink()
+    pack(ending).unlink()
     assert build(rows) == (whole, 24)
+    assert build(rows) == (whole, 0)
+
+
+def test_a_killed_run_leaves_its_finished_shards(rows, monkeypatch):
+    monkeypatch.setattr(shards, "SHARD_BYTES", 5 * 360)
+    whole, _ = build(rows, "whole")
+    decoded.clear()
+    last = rows.sort_values("id").iloc[-1]
+    good = Path(last["path"]).read_bytes()
+    Path(last["path"]).write_bytes(b"rotten")
+    with pytest.raises(ValueError, match="not the image that the index saw"):
+        build(rows)
+    Path(last["path"]).write_bytes(good)
+    again, count = build(rows)
+    assert again == whole and 0 < count < 10
 
 
 def test_two_runs_at_once(rows):
@@ -108,19 +133,26 @@ def test_two_runs_at_once(rows):
 
 
 def test_a_full_disk_ends_the_keeping_not_the_run(rows, monkeypatch, capsys):
-    class Full:
-        def write(self, _):
-            raise OSError(28, "No space left on device")
+    def full(*_):
+        raise OSError(28, "No space left on device")
 
-        def close(self):
-            pass
-
-    with Decoded(SETTINGS) as cache:
-        cache._files = [Full(), Full()]
-        images = list(preprocessing.pixels(rows, cache, **SETTINGS))
-    assert len(images) == 24
+    whole = clean(rows, monkeypatch)
+    monkeypatch.setattr(decoded.os, "link", full)
+    monkeypatch.setattr(decoded.shutil, "copyfile", full)
+    assert build(rows) == (whole, 24)
     line = "preprocess: decoded images are not kept from here on: No space left on device (.dvc/images/"
     assert capsys.readouterr().out.startswith(line)
+
+
+def test_a_cache_on_another_file_system_is_a_copy(rows, monkeypatch):
+    def crosses(*_):
+        raise OSError(18, "Invalid cross-device link")
+
+    monkeypatch.setattr(decoded.os, "link", crosses)
+    whole, _ = build(rows)
+    assert build(rows) == (whole, 0)
+    [path] = CACHE.rglob("*.npy")
+    assert not path.samefile("out/images-00000.npy")
 
 
 def test_a_place_that_cannot_be_written_ends_the_keeping_not_the_run(rows, monkeypatch, capsys):

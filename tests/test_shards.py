@@ -28,9 +28,9 @@ def write(rows: pd.DataFrame, folder: str, **changed) -> int:
     """As the stage does it; how many images were decoded."""
     settings = SETTINGS | changed
     rows = rows.sort_values(["id", "label"], ignore_index=True)
-    with Decoded(settings) as cache:
-        shards.write(rows, preprocessing.pixels(rows, cache, **settings), cache.shape, folder)
-        return len(rows) - cache.reused
+    cache = Decoded(settings)
+    preprocessing.write(rows, folder, cache, **settings)
+    return len(rows) - cache.reused
 
 
 @pytest.fixture

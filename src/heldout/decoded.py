@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import tempfile
+import uuid
 import zlib
 from collections.abc import Iterator
 from importlib.metadata import version
@@ -33,58 +34,52 @@ def place() -> Path | None:
 class Decoded:
     """The cached images of one setting: a key of preprocess's params, OpenCV's and numpy's versions, and the code.
 
-    Each process that decodes something writes a pack of its own: pixels back to back, and a list of entries (id, CRC)
-    that grows after them. So a killed process leaves a pack that is right as far as its entries go, and two processes
-    never write the same file.
+    A pack is a shard that some run wrote, by a second link to the same file, which costs neither time nor disk, and a
+    list of entries (id, CRC) beside it. Packs are never written to: a killed run leaves those of its finished shards,
+    and two runs at once make packs of their own.
     """
 
     def __init__(self, settings: dict[str, Any]):
         self.shape = (*settings["image_size"], 3)
-        self.stored = self.reused = 0
+        self.reused = 0
         root = place()
         self._folder = root / _key(settings) if root else None
         self._packs: list[np.ndarray] = []
-        self._ids, self._crc, self._where = np.zeros(0, "S32"), np.zeros(0, np.uint32), np.zeros((0, 2), int)
-        self._files: list[Any] = []
+        self._entries, self._where = np.zeros(0, ENTRY), np.zeros((0, 2), int)
         try:
             self._open(settings)
         except OSError as error:
             self._give_up(error)
 
-    def __enter__(self) -> "Decoded":
-        return self
-
-    def __exit__(self, *_) -> None:
-        for file in self._files:
-            file.close()
-
     def find(self, ids: np.ndarray) -> np.ndarray:
         """The entry of each id, int (n,), and ABSENT (-1) where there is none."""
-        wanted = ids.astype("S32")
-        entry = np.searchsorted(self._ids, wanted)
-        known = entry < len(self._ids)
-        known[known] = self._ids[entry[known]] == wanted[known]
-        return np.where(known, entry, ABSENT)
+        known, wanted = self._entries["id"], ids.astype("S32")
+        entry = np.searchsorted(known, wanted)
+        found = entry < len(known)
+        found[found] = known[entry[found]] == wanted[found]
+        return np.where(found, entry, ABSENT)
 
     def get(self, entry: int) -> np.ndarray | None:
-        """The pixels of an entry, or None where it is -1 or its bytes are not those that were written."""
+        """The pixels of an entry, or None where it is ABSENT or its bytes are not those that were written."""
         if entry == ABSENT:
             return None
         pack, row = self._where[entry]
         pixels = self._packs[pack][row]
-        return pixels if zlib.crc32(pixels.data) == self._crc[entry] else None
+        return pixels if checksum(pixels) == self._entries["crc"][entry] else None
 
-    def put(self, identity: str, pixels: np.ndarray) -> None:
-        """Keep an image; where the disk is full, this and all later ones are not kept."""
+    def keep(self, shard: Path, ids: np.ndarray, checksums: np.ndarray) -> None:
+        """Keep a finished shard, with the id and `checksum` of each row; where that fails, none from here on."""
         if not self._folder:
             return
+        pack = self._folder / f"{uuid.uuid4().hex}.npy"
         try:
-            if not self._files:
-                number, name = tempfile.mkstemp(".pixels", "pack-", self._folder)
-                self._files = [os.fdopen(number, "wb", 0), Path(name).with_suffix(".entries").open("wb", 0)]
-            self._files[0].write(pixels.data)
-            self._files[1].write(np.array((identity, zlib.crc32(pixels.data)), ENTRY).tobytes())
-            self.stored += 1
+            try:
+                os.link(shard, pack)
+            except OSError:  # another file system
+                shutil.copyfile(shard, pack)
+            entries = np.zeros(len(ids), ENTRY)
+            entries["id"], entries["crc"] = ids.astype("S32"), checksums
+            pack.with_suffix(".entries").write_bytes(entries.tobytes())
         except OSError as error:
             self._give_up(error)
 
@@ -101,19 +96,38 @@ class Decoded:
             with os.fdopen(number, "w", encoding="utf-8") as file:
                 file.write(json.dumps(settings | _versions()))
             Path(name).replace(self._folder / SETTINGS)
-        ids, where = [np.zeros(0, ENTRY)], [np.zeros((0, 2), int)]
-        size = int(np.prod(self.shape))
+        entries, where = [self._entries], [self._where]
+        seen = np.zeros(0, "S32")
         # The newest first: what was found damaged has been written again since.
         for path in sorted(self._folder.glob("*.entries"), key=lambda path: -path.stat().st_mtime_ns):
-            pixels = path.with_suffix(".pixels")
-            count = min(path.stat().st_size // ENTRY.itemsize, pixels.stat().st_size // size if pixels.exists() else 0)
-            if count:
-                where.append(np.column_stack([np.full(count, len(self._packs)), np.arange(count)]))
-                ids.append(np.fromfile(path, ENTRY, count))
-                self._packs.append(np.memmap(pixels, np.uint8, "r", shape=(count, *self.shape)))
-        entries = np.concatenate(ids)
-        self._ids, first = np.unique(entries["id"], return_index=True)
-        self._crc, self._where = entries["crc"][first], np.concatenate(where)[first]
+            rows = _pack(path, self.shape)
+            if rows is None or np.isin(rows[0]["id"], seen).all():
+                path.unlink(missing_ok=True)  # damaged, or wholly in newer packs
+                path.with_suffix(".npy").unlink(missing_ok=True)
+                continue
+            seen = np.union1d(seen, rows[0]["id"])
+            entries.append(rows[0])
+            where.append(np.column_stack([np.full(len(rows[0]), len(self._packs)), np.arange(len(rows[0]))]))
+            self._packs.append(rows[1])
+        joined = np.concatenate(entries)
+        _, first = np.unique(joined["id"], return_index=True)
+        self._entries, self._where = joined[first], np.concatenate(where)[first]
+
+
+def checksum(pixels: np.ndarray) -> int:
+    """The CRC-32 of an image's pixels."""
+    return zlib.crc32(pixels.data)
+
+
+def _pack(path: Path, shape: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray] | None:
+    """The entries of a pack and its pixels, or None where they are not whole."""
+    try:
+        entries = np.frombuffer(path.read_bytes(), ENTRY)
+        pixels = np.load(path.with_suffix(".npy"), mmap_mode="r")
+    except (OSError, ValueError, EOFError):
+        return None
+    whole = pixels.dtype == np.uint8 and pixels.shape == (len(entries), *shape)
+    return (entries, pixels) if whole else None
 
 
 def report() -> Iterator[str]:

@@ -16,23 +16,29 @@ CORRELATION = 0.97
 PAIRS = 4096  # whose thumbnails are in memory at a time
 
 
-def phash(thumbnail: np.ndarray) -> int:
-    """The perceptual hash (pHash) of a thumbnail: which low frequencies lie above their median, 64 bits.
+def hashes(thumbnails: list[np.ndarray]) -> np.ndarray:
+    """The perceptual hash (pHash) of each thumbnail: which low frequencies lie above their median.
 
     Args:
-        thumbnail: uint8 array (32, 32, 3), RGB.
+        thumbnails: uint8 arrays (32, 32, 3), RGB.
+
+    Returns:
+        uint64 array (n,).
     """
-    grey = cv2.cvtColor(thumbnail, cv2.COLOR_RGB2GRAY).astype(np.float32)
-    low = cv2.dct(grey)[:FREQUENCIES, :FREQUENCIES].ravel()
-    low[0] = 0  # the mean says nothing about the picture
-    return int.from_bytes(np.packbits(low > np.median(low)).tobytes())
+    low = np.empty((len(thumbnails), FREQUENCIES**2), np.float32)
+    for row, thumbnail in enumerate(thumbnails):
+        grey = cv2.cvtColor(thumbnail, cv2.COLOR_RGB2GRAY).astype(np.float32)
+        low[row] = cv2.dct(grey)[:FREQUENCIES, :FREQUENCIES].ravel()
+    low[:, 0] = 0  # the mean says nothing about the picture
+    bits = low > np.median(low, axis=1, keepdims=True)
+    return np.packbits(bits, axis=1).view(">u8").ravel().astype(np.uint64)
 
 
 def clusters(hashed: np.ndarray, thumbnails: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
     """Number the images so that near-duplicates share a number; chains of them do as well.
 
     Args:
-        hashed: uint64 array (n,) from `phash`.
+        hashed: uint64 array (n,) from `hashes`.
         thumbnails: gives the thumbnails of some rows, uint8 (m, 32, 32, 3); it is asked for candidates alone.
 
     Returns:

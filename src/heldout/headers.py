@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-import cv2
+import numpy as np
 from PIL import Image, UnidentifiedImageError
 from tqdm import tqdm
 
@@ -36,13 +36,13 @@ class Header(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """A file that can be used: md5, where it was found, its header, a thumbnail as bytes and its perceptual hash."""
+    """A file that can be used: md5, where it was found, its header, its thumbnail (uint8) and perceptual hash."""
 
     id: str
     found: Found
     header: Header
-    thumbnail: bytes
-    hash: int
+    thumbnail: np.ndarray
+    hash: int = 0
 
 
 def read(files: list[Found], folder: str, max_megapixels: float) -> Iterator[Seen | Problem]:
@@ -53,7 +53,7 @@ def read(files: list[Found], folder: str, max_megapixels: float) -> Iterator[See
         folder: the image folder, out of which no link may lead.
         max_megapixels: more is a problem.
     """
-    cv2.setNumThreads(1)  # the pool's threads are enough
+    images.for_threads()
     one = partial(_chunk, root=Path(folder).resolve(), max_megapixels=max_megapixels)
     chunks = [files[start : start + CHUNK] for start in range(0, len(files), CHUNK)]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -71,7 +71,9 @@ def printable(path: str) -> str:
 
 
 def _chunk(files: list[Found], root: Path, max_megapixels: float) -> list[Seen | Problem]:
-    return [_row(file, root, max_megapixels) for file in files]
+    rows = [_row(file, root, max_megapixels) for file in files]
+    hashes = iter(duplicates.hashes([row.thumbnail for row in rows if isinstance(row, Seen)]).tolist())
+    return [row._replace(hash=next(hashes)) if isinstance(row, Seen) else row for row in rows]
 
 
 def _row(file: Found, root: Path, max_megapixels: float) -> Seen | Problem:
@@ -79,7 +81,7 @@ def _row(file: Found, root: Path, max_megapixels: float) -> Seen | Problem:
     if fault:
         return Problem(printable(file.path), "unusable", *fault)
     try:
-        content = Path(file.path).read_bytes()
+        content = images.content_of(file.path)
     except OSError as error:
         reason = f"cannot be read ({error.strerror})"
         return Problem(file.path, "unusable", reason, "give yourself the right to, or fetch it again")
@@ -95,7 +97,7 @@ def _row(file: Found, root: Path, max_megapixels: float) -> Seen | Problem:
     if thumbnail is None or fault:
         return Problem(file.path, "unusable", *(fault or images.unreadable(content)))
     identity = hashlib.md5(content, usedforsecurity=False).hexdigest()
-    return Seen(identity, file, header, thumbnail.tobytes(), duplicates.phash(thumbnail))
+    return Seen(identity, file, header, thumbnail)
 
 
 def _name_fault(path: str) -> tuple[str, str] | None:
@@ -119,13 +121,17 @@ def _link_fault(path: str, root: Path) -> tuple[str, str] | None:
 
 def _header(content: bytes) -> tuple[Header, bool] | None:
     """The header, and whether there may be transparency."""
+    if frame := images.jpeg_frame(content):
+        bits, height, width, channels = frame
+        return Header(width, height, len(content), "JPEG", 1, channels, bits), False
     png = content.startswith(PNG_START)
     try:
         with Image.open(io.BytesIO(content)) as image:
             # Pillow decodes a PNG to look for EXIF at its end.
             orientation = 1 if png and b"eXIf" not in content else image.getexif().get(ORIENTATION, 1)
             channels, bits = len(image.getbands()), BITS.get(image.mode, 8)
-            width, height, kind = *image.size, str(image.format)
+            width, height = image.size
+            kind = "JPEG" if image.format == "MPO" else str(image.format)  # a phone's JPEG with a preview at its end
             transparent = images.is_transparent(image)
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError):
         return None

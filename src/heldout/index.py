@@ -72,7 +72,7 @@ def _read(
         else:
             identity, found, header, thumbnail, hashed = row
             rows.append((identity, *found, *header, hashed))
-            thumbnails.write(thumbnail)
+            thumbnails.write(thumbnail.data)
     thumbnails.flush()
     return pd.DataFrame(rows, columns=[*COLUMNS[:-1], "hash"]), problems
 

@@ -6,24 +6,24 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import islice
+from pathlib import Path
 
-import cv2
 import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from heldout import images
-from heldout.decoded import Decoded
+from heldout import decoded, images, shards
 
 CHUNK = 16  # images that a thread makes before it hands them on
 AHEAD = 8  # chunks a thread that may wait to be taken
 
 
-def pixels(rows: pd.DataFrame, cache: Decoded, threads: int | None = None, **preprocess) -> Iterator[np.ndarray]:
-    """The images of the manifest's rows (id, path), each a uint8 array (height, width, 3), in their order.
+def write(rows: pd.DataFrame, folder: str, cache: decoded.Decoded, threads: int | None = None, **preprocess) -> None:
+    """Write the images of the manifest's rows (id, path, label; sorted by id) into shards.
 
     Args:
         rows: the manifest.
+        folder: of the shards.
         cache: where an image decoded before is found, and one decoded now is kept.
         threads: as many as there are cores, unless it is said.
         preprocess: the keyword arguments of `images.prepare`.
@@ -31,42 +31,55 @@ def pixels(rows: pd.DataFrame, cache: Decoded, threads: int | None = None, **pre
     Raises:
         ValueError: where an image is missing, has changed since the index, or cannot be decoded.
     """
-    cv2.setNumThreads(1)  # the pool's threads are enough
-    threads = threads or os.cpu_count() or 1
-    chunks = _chunks(rows, cache.find(rows["id"].to_numpy(str)))
+    ids = rows["id"].to_numpy(str)
+    checksums, new = np.zeros(len(rows), np.uint32), np.zeros(len(rows), bool)
+
+    def blocks() -> Iterator[np.ndarray]:
+        for start, pixels, sums, decoded_now in _blocks(rows, cache, threads or os.cpu_count() or 1, preprocess):
+            checksums[start : start + len(sums)], new[start : start + len(sums)] = sums, decoded_now
+            cache.reused += len(sums) - sum(decoded_now)
+            yield pixels
+
+    def keep(shard: Path, start: int, stop: int) -> None:
+        if new[start:stop].any():
+            cache.keep(shard, ids[start:stop], checksums[start:stop])
+
+    shards.write(rows, blocks(), cache.shape, folder, keep)
+
+
+def _blocks(rows: pd.DataFrame, cache: decoded.Decoded, threads: int, preprocess: dict) -> Iterator[tuple]:
+    """The rows in order, chunk by chunk, from a few threads that work ahead."""
+    images.for_threads()
     one = partial(_chunk, cache=cache, preprocess=preprocess)
     bar = tqdm(total=len(rows), desc="preprocess", unit=" images", delay=2, mininterval=1)
+    chunks = _chunks(rows, cache)
     with ThreadPoolExecutor(threads) as pool:
         try:
-            waiting = deque(pool.submit(one, chunk) for chunk in islice(chunks, threads * AHEAD))
+            waiting = deque(pool.submit(one, *chunk) for chunk in islice(chunks, threads * AHEAD))
             while waiting:
                 done = waiting.popleft().result()
-                waiting.extend(pool.submit(one, chunk) for chunk in islice(chunks, 1))
-                for identity, image, reused in done:
-                    if reused:
-                        cache.reused += 1
-                    else:
-                        cache.put(identity, image)
-                    yield image
-                bar.update(len(done))
+                waiting.extend(pool.submit(one, *chunk) for chunk in islice(chunks, 1))
+                yield done
+                bar.update(len(done[1]))
         finally:
             pool.shutdown(cancel_futures=True)
             bar.close()
 
 
-def _chunks(rows: pd.DataFrame, entries: np.ndarray) -> Iterator[list[tuple[str, str, int]]]:
-    for start in range(0, len(rows), CHUNK):
-        part = rows[start : start + CHUNK]
-        yield list(zip(part["id"], part["path"], entries[start : start + CHUNK].tolist(), strict=True))
+def _chunks(rows: pd.DataFrame, cache: decoded.Decoded) -> Iterator[tuple[int, list[tuple[str, str, int]]]]:
+    """Where a chunk starts, and the id, path and cache entry of each of its images; none crosses a shard's end."""
+    table = list(zip(rows["id"], rows["path"], cache.find(rows["id"].to_numpy(str)).tolist(), strict=True))
+    for start, stop in shards.parts(rows["id"], cache.shape):
+        for first in range(start, stop, CHUNK):
+            yield first, table[first : min(first + CHUNK, stop)]
 
 
-def _chunk(chunk: list[tuple[str, str, int]], cache: Decoded, preprocess: dict) -> list[tuple[str, np.ndarray, bool]]:
-    """Each image's identity and pixels, and whether they come from the cache."""
-    done = []
-    for identity, path, entry in chunk:
-        image = cache.get(entry)
-        reused = image is not None
-        if image is None:
-            image = images.prepare(images.read(path, identity), path, **preprocess)
-        done.append((identity, image, reused))
-    return done
+def _chunk(start: int, chunk: list[tuple[str, str, int]], cache: decoded.Decoded, preprocess: dict) -> tuple:
+    """The start, the pixels (n, height, width, 3), their checksums, and which were decoded now."""
+    pixels = np.empty((len(chunk), *cache.shape), np.uint8)
+    decoded_now = []
+    for row, (identity, path, entry) in enumerate(chunk):
+        found = cache.get(entry)
+        decoded_now.append(found is None)
+        pixels[row] = images.prepare(images.read(path, identity), path, **preprocess) if found is None else found
+    return start, pixels, [decoded.checksum(image) for image in pixels], decoded_now

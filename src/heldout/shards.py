@@ -1,6 +1,6 @@
 """Images at rest: a few uint8 .npy files that open by mmap, and the manifest of their rows."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -15,26 +15,42 @@ LARGE = 2**30
 ROWS = "images.csv"
 
 
-def write(rows: pd.DataFrame, pixels: Iterable[np.ndarray], image_shape: tuple[int, int, int], folder: str) -> None:
+def write(
+    rows: pd.DataFrame,
+    blocks: Iterable[np.ndarray],
+    image_shape: tuple[int, int, int],
+    folder: str,
+    finished: Callable[[Path, int, int], None] = lambda path, start, stop: None,
+) -> None:
     """Write images into shards, by the first bits of their identity: an image more or less changes its shard alone.
 
     Args:
         rows: the images' manifest, with the columns id (md5) and label, sorted by id.
-        pixels: a uint8 array of `image_shape` (height, width, channels) for every row, in their order.
-        image_shape: of every image.
+        blocks: uint8 arrays (n, *image_shape), together every row in order; none crosses the end of one of `parts`.
+        image_shape: (height, width, channels) of every image.
         folder: is replaced as a whole; holds images-NNNNN.npy, uint8 arrays (n, *image_shape), and images.csv.
+        finished: is told of each shard's path, first row and end, once it is written.
     """
-    count = shard_count(len(rows) * int(np.prod(image_shape)))
-    shard = np.array([int(identity[:8], 16) * count >> 32 for identity in rows["id"]], int)
-    pixels = iter(pixels)
+    blocks = iter(blocks)
     with replacing_folder(folder) as partial:
         manifest.write(rows[["id", "label"]], partial / ROWS)
-        for number, size in zip(*np.unique(shard, return_counts=True), strict=True):
-            header = {"descr": "|u1", "fortran_order": False, "shape": (int(size), *image_shape)}
-            with (partial / f"images-{number:05}.npy").open("wb", buffering=0) as file:
-                np.lib.format.write_array_header_1_0(file, header)
-                for _ in range(size):
-                    file.write(next(pixels).data)
+        for number, (start, stop) in enumerate(parts(rows["id"], image_shape)):
+            path, header = partial / f"images-{number:05}.npy", (stop - start, *image_shape)
+            with path.open("wb", buffering=0) as file:
+                np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": header})
+                while start < stop:
+                    block = next(blocks)
+                    file.write(block.data)
+                    start += len(block)
+            finished(path, stop - header[0], stop)
+
+
+def parts(ids: pd.Series, image_shape: tuple[int, int, int]) -> list[tuple[int, int]]:
+    """The first row and the end of each shard; a shard without rows is none."""
+    count = shard_count(len(ids) * int(np.prod(image_shape)))
+    shard = [int(identity[:8], 16) * count >> 32 for identity in ids]
+    ends = np.cumsum(np.unique(shard, return_counts=True)[1]).tolist()
+    return list(zip([0, *ends[:-1]], ends, strict=True)) if ends else []
 
 
 def shard_count(size: int) -> int:
