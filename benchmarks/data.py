@@ -35,7 +35,7 @@ EXACT = {
     "fast_decode": False,
 }
 FAST = EXACT | {"fast_decode": True}
-RUNS = 20
+RUNS = 12
 rows: list[dict] = []
 
 
@@ -372,7 +372,7 @@ def main() -> None:
         table = manifest_of(paths)
         print(f"{len(table):,} photos, {os.cpu_count()} cores, OpenCV {cv2.__version__}")
         bench_index(paths, work)
-        bench_exact(table.sample(min(300, len(table)), random_state=0).sort_values("id", ignore_index=True), work)
+        bench_exact(table.sample(min(900, len(table)), random_state=0).sort_values("id", ignore_index=True), work)
         bench_incremental(table, work)
         bench_reading(table, work)
         if options.small:

@@ -6,12 +6,12 @@ import os
 import shutil
 import tempfile
 import uuid
-import zlib
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import google_crc32c
 import numpy as np
 
 from heldout import images
@@ -115,8 +115,8 @@ class Decoded:
 
 
 def checksum(pixels: np.ndarray) -> int:
-    """The CRC-32 of an image's pixels."""
-    return zlib.crc32(pixels.data)
+    """The CRC-32C of an image's pixels, which the processor computes."""
+    return google_crc32c.value(pixels)
 
 
 def _pack(path: Path, shape: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray] | None:

@@ -39,6 +39,7 @@ Image.MAX_IMAGE_PIXELS = None  # the index has a limit of its own, data.max_mega
 def prepare(
     content: bytes,
     name: str,
+    out: np.ndarray | None = None,
     *,
     image_size: Size,
     resize: Literal["squash", "crop", "pad"],
@@ -51,6 +52,7 @@ def prepare(
     Args:
         content: the file's bytes.
         name: how an error calls the file.
+        out: where the result goes, uint8 (*image_size, 3); a new array unless it is given.
         image_size: (height, width) of the result, in pixels.
         resize: `squash` to the size whatever the proportions; `crop` after the image covers the size, its proportions
             kept, about the centre; or `pad` (letterbox) what an image that fits into the size leaves free.
@@ -71,16 +73,17 @@ def prepare(
     # Of what is less than twice too large, linear interpolation sees every pixel, at a fifth of the cost.
     near = factor > 1 and max(pixels.shape[0] / height, pixels.shape[1] / width) < 2
     method = INTERPOLATION["linear" if near and interpolation == "area" else interpolation]
-    if resize == "squash":
-        return cv2.resize(pixels, (width, height), interpolation=method)
+    out = np.empty((height, width, 3), np.uint8) if out is None else out
+    if resize == "pad":
+        scale = min(height / pixels.shape[0], width / pixels.shape[1])
+        rows, columns = (max(1, round(side * scale)) for side in pixels.shape[:2])
+        top, left = (height - rows) // 2, (width - columns) // 2
+        out[:] = pad_colour
+        out[top : top + rows, left : left + columns] = cv2.resize(pixels, (columns, rows), interpolation=method)
+        return out
     if resize == "crop":
-        return cv2.resize(_centre(pixels, height / width), (width, height), interpolation=method)
-    scale = min(height / pixels.shape[0], width / pixels.shape[1])
-    inner = [max(1, round(side * scale)) for side in pixels.shape[:2]]
-    canvas = np.full((height, width, 3), pad_colour, np.uint8)
-    top, left = (height - inner[0]) // 2, (width - inner[1]) // 2
-    canvas[top : top + inner[0], left : left + inner[1]] = cv2.resize(pixels, inner[::-1], interpolation=method)
-    return canvas
+        pixels = _centre(pixels, height / width)
+    return cv2.resize(pixels, (width, height), dst=out, interpolation=method)
 
 
 @cache

@@ -14,8 +14,9 @@ from tqdm import tqdm
 
 from heldout import decoded, images, shards
 
-CHUNK = 16  # images that a thread makes before it hands them on
-AHEAD = 8  # chunks a thread that may wait to be taken
+CHUNK_BYTES = 4 * 2**20  # of images that a thread makes before it hands them on
+CHUNK = 32  # images, at most
+AHEAD = 2  # chunks a thread that may wait to be taken
 
 
 def write(rows: pd.DataFrame, folder: str, cache: decoded.Decoded, threads: int | None = None, **preprocess) -> None:
@@ -68,18 +69,23 @@ def _blocks(rows: pd.DataFrame, cache: decoded.Decoded, threads: int, preprocess
 
 def _chunks(rows: pd.DataFrame, cache: decoded.Decoded) -> Iterator[tuple[int, list[tuple[str, str, int]]]]:
     """Where a chunk starts, and the id, path and cache entry of each of its images; none crosses a shard's end."""
+    size = max(1, min(CHUNK, CHUNK_BYTES // int(np.prod(cache.shape))))
     table = list(zip(rows["id"], rows["path"], cache.find(rows["id"].to_numpy(str)).tolist(), strict=True))
     for start, stop in shards.parts(rows["id"], cache.shape):
-        for first in range(start, stop, CHUNK):
-            yield first, table[first : min(first + CHUNK, stop)]
+        for first in range(start, stop, size):
+            yield first, table[first : min(first + size, stop)]
 
 
 def _chunk(start: int, chunk: list[tuple[str, str, int]], cache: decoded.Decoded, preprocess: dict) -> tuple:
     """The start, the pixels (n, height, width, 3), their checksums, and which were decoded now."""
     pixels = np.empty((len(chunk), *cache.shape), np.uint8)
-    decoded_now = []
+    checksums, decoded_now = [], []
     for row, (identity, path, entry) in enumerate(chunk):
         found = cache.get(entry)
         decoded_now.append(found is None)
-        pixels[row] = images.prepare(images.read(path, identity), path, **preprocess) if found is None else found
-    return start, pixels, [decoded.checksum(image) for image in pixels], decoded_now
+        if found is None:
+            images.prepare(images.read(path, identity), path, out=pixels[row], **preprocess)
+        else:
+            pixels[row] = found
+        checksums.append(decoded.checksum(pixels[row]))  # at once, while it is in the processor's cache
+    return start, pixels, checksums, decoded_now
