@@ -1,6 +1,7 @@
 """Errors as a person meets them: one line, from a real stage in a real process."""
 
 import errno
+import json
 import shutil
 import subprocess
 import sys
@@ -134,6 +135,26 @@ def test_another_version_than_env_says(folder):
     (folder / "env.yaml").write_text(text.replace("numpy: ", "numpy: 0"), encoding="utf-8")
     line = stage(folder, "preprocess", "data/splits/train.csv", "data/processed/train")
     assert line.startswith("preprocess: env.yaml says numpy 0") and "make setup" in line and line.count("\n") == 1
+
+
+def test_given_splits_that_leak_fail_the_stage(folder):
+    rows = [f"{number % 2}/{number}.jpg,{number % 2},{'test' if number < 4 else 'train'}," for number in range(12)]
+    rows[0] += "rex"
+    rows[8] += "rex"
+    (folder / "data/sample/labels.csv").write_text("path,label,split,group\n" + "\n".join(rows) + "\n")
+    stage(folder, *INDEX, expect=0)
+    line = (
+        "split: the given splits leak: data/sample/0/0.jpg (test) and data/sample/0/8.jpg (train) belong to the group "
+        "rex: put them into one split, or set split.on_leak: move (to the most held-out one) or keep\n"
+    )
+    assert stage(folder, *SPLIT) == line
+    assert not (folder / "data/splits").exists()
+    set_param(folder, "split", "on_leak", "keep")
+    stage(folder, *SPLIT, expect=0)
+    assert json.loads((folder / "metrics/data.json").read_text())["leaks"]["groups"] == 1
+    set_param(folder, "split", "on_leak", "move")
+    stage(folder, *SPLIT, expect=0)
+    assert json.loads((folder / "metrics/data.json").read_text())["leaks"]["groups"] == 0
 
 
 def test_a_missing_input_names_the_file(folder):

@@ -128,7 +128,7 @@ def test_the_same_bytes_again_on_one_core_and_on_two(tmp_path):
         pin = f"import os; os.sched_setaffinity(0, {{{cores}}}) if hasattr(os, 'sched_setaffinity') else None; "
         for arguments in (
             ["index", "data/index.csv", "data/problems.csv"],
-            ["split", "data/index.csv", "data/splits", "data/classes.txt", "data.json", "split.png"],
+            ["split", "data/index.csv", "data/problems.csv", "data/splits", "data/classes.txt", "data.json", "split.png"],
             ["preprocess", "data/splits/train.csv", "data/train"],
             ["preprocess", "data/splits/val.csv", "data/val"],
             ["train", "data/train", "data/val", "data/classes.txt", "models", "train.json", "history.csv"],
