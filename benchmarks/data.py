@@ -297,7 +297,7 @@ def bench_small_files(paths: list[str], work: Path, count: int) -> None:
 
     data_stages = ["preprocess", "augment"]
     execute("dvc", "repro", *data_stages, cwd=project)
-    seconds["status"] = cpu(lambda: execute("dvc", "status", "-q", "augment", cwd=project))
+    seconds["status"] = cpu(lambda: execute("dvc", "status", cwd=project))
 
     def one_more(number: int) -> float:
         make_tiles([paths[number]], project / "new", 1)
@@ -325,11 +325,12 @@ def bench_slopes(paths: list[str], work: Path, counts: list[int]) -> None:
     print(f"{'images at 224 px':>20}{'disk MB':>10}{'files':>8}{'CPU s':>8}{'peak MB':>10}")
     for count in counts:
         script = (
-            "import sys, resource; sys.path.insert(0, 'benchmarks'); import data, pandas as pd\n"
+            "import sys, re, resource; sys.path.insert(0, 'benchmarks'); import data, pandas as pd\n"
             "table = pd.read_csv(sys.argv[1], dtype=str)\n"
             "data.build(table, data.EXACT | {'image_size': [224, 224]}, data.Path(sys.argv[2]))\n"
             "used = resource.getrusage(resource.RUSAGE_SELF)\n"
-            "print(used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)\n"
+            "peak = re.search(r'VmHWM:\\s+(\\d+)', open('/proc/self/status').read())[1]\n"  # maxrss counts the parent's
+            "print(used.ru_utime + used.ru_stime, int(peak) / 1024)\n"
         )
         table = manifest_of(paths).set_index("id")
         # The same photos again and again, each time under an identity of its own (a copy with a comment after its end).

@@ -11,29 +11,38 @@ from heldout import augment, params, shards, sheets
 
 COLUMNS = 8  # pictures a row
 CLASSES = 40  # rows of the sheet of classes, at most
-AUGMENTED = 12  # rows of the sheet of augmented images
+AUGMENTED = 6  # rows of all operations together, above a row of each that is on
 
 
 def main(train_folder: str, classes_png: str, augment_png: str) -> None:
-    """One row a class: its first images; and the first image beside what seven epochs make of it."""
+    """One row a class: its first images; and images beside what seven epochs make of them."""
     params.installed("opencv-python-headless", "numpy")
     images = shards.Images(train_folder)
-    settings = params.section("augment", augment.warp)
+    settings = params.section("augment", augment.batch)
     seed = params.scalar("seed")
     names = sorted(set(images.labels))
     found = {name: np.flatnonzero(images.labels == name)[:COLUMNS] for name in names}
     rows = [images[found[name]] for name in names[:CLASSES]]
     heading = f"{len(images):,} training images, the first of each of {len(names)} classes"
     sheets.contact_sheet(rows, names[:CLASSES], [heading], classes_png)
-    rows = []
-    for name in names[:AUGMENTED]:
-        first = int(found[name][0])
-        drawn = np.stack([augment.draws(len(images), seed, epoch)[first] for epoch in range(COLUMNS - 1)])
-        original = images[first]
-        rows.append(np.concatenate([original, augment.warp(original.repeat(len(drawn), axis=0), drawn, **settings)]))
+    shown = dict.fromkeys(names[:AUGMENTED], settings) | {f"{key} alone": one for key, one in _alone(settings)}
+    chosen = [int(found[names[number % len(names)]][0]) for number in range(len(shown))]
+    targets = np.zeros((len(images), 1))
+    pictures = [images[chosen]]
+    for epoch in range(COLUMNS - 1):
+        drawn = augment.draws(len(images), seed, epoch)
+        each = zip(chosen, shown.values(), strict=True)
+        made = [augment.batch(images, targets, np.array([row]), drawn, **one)[0] for row, one in each]
+        pictures.append(np.concatenate(made))
     headings = ["original", "epoch 1", *map(str, range(2, COLUMNS))]
-    sheets.contact_sheet(rows, names[:AUGMENTED], headings, augment_png)
+    sheets.contact_sheet(list(np.stack(pictures, axis=1)), list(shown), headings, augment_png)
     print(f"augment: {classes_png} shows images of {len(names)} classes, {augment_png} what training sees of them")
+
+
+def _alone(settings: dict) -> list[tuple[str, dict]]:
+    """Each operation that is on, with the others off."""
+    off = {key: type(value)() if key != "fill" else value for key, value in settings.items()}
+    return [(key, off | {key: value}) for key, value in settings.items() if value and key != "fill"]
 
 
 if __name__ == "__main__":

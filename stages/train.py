@@ -6,20 +6,20 @@ $ python -m stages.train data/processed/train data/processed/val data/classes.tx
 
 import sys
 
-from heldout import atomic, augment, manifest, models, params, shards, training
+from heldout import atomic, augment, control, manifest, models, params, shards, training
 
 
 def main(train: str, val: str, classes_txt: str, folder: str, train_json: str, history_csv: str) -> None:
     """Write the best epoch's weights, what is needed to build the network again, and how training went."""
     params.installed("tensorflow", "keras", "numpy", "opencv-python-headless")
     seed = params.scalar("seed")
-    augmentation = params.section("augment", augment.warp)
-    architecture = params.section("model", models.cnn)
+    augmentation = params.section("augment", augment.batch)
+    architecture = params.section("model", models.build)
     settings = params.section("train", training.fit)
-    training.deterministic(seed, settings["threads"])
+    training.deterministic(seed, settings["threads"], settings["precision"])
     class_names = manifest.read_class_names(classes_txt)
     images = shards.Images(train)
-    model = models.cnn(images.image_shape, len(class_names), **architecture)
+    model = models.build(images.image_shape, len(class_names), **architecture)
     print(
         f"train: {model.count_params():,} parameters, {len(images)} images, {settings['threads']} threads", flush=True
     )
@@ -33,6 +33,8 @@ def main(train: str, val: str, classes_txt: str, folder: str, train_json: str, h
     atomic.write_json(train_json, summary)
     print(f"train: best in epoch {summary['best_epoch']} of {summary['epochs']}, ", end="")
     print(f"validation accuracy {summary['val_accuracy']:.4f}")
+    for words in control.diagnosis(history, settings["epochs"], len(class_names)):
+        print(f"train: {words}")
 
 
 if __name__ == "__main__":

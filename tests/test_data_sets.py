@@ -65,7 +65,7 @@ def test_a_few_new_photos_decode_alone(project):
     assert metrics["data"]["groups"] == 0
     for number, image in enumerate(sorted((SHARED / "clothing/test/hat").iterdir())[:3]):
         shutil.copy(image, project / f"data/raw/{number}/new.jpg")
-    output = execute("dvc", "repro", "augment", cwd=project).stdout
+    output = execute("dvc", "repro", "preprocess", cwd=project).stdout
     assert {"index", "split"} <= set(stages_run(output))
     decoded = [int(line.split(", ")[1].split()[0]) for line in output.splitlines() if line.startswith("preprocess: ")]
     assert sum(decoded) == 3

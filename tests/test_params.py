@@ -72,7 +72,7 @@ def test_another_version_is_refused(write):
         ("data", index.scan),
         ("split", split.assign),
         ("preprocess", images.prepare),
-        ("augment", augment.warp),
+        ("augment", augment.batch),
         ("evaluate", metrics.scores),
     ],
 )

@@ -9,14 +9,16 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from conftest import ROOT, write_image
 from test_augment import OFF
 from test_shards import scan, write
 
 from heldout import models, shards, training
 
-ARCHITECTURE = {"filters": [8, 16], "dense_units": 32, "dropout": 0.0}
-SETTINGS = {"epochs": 2, "batch_size": 8, "learning_rate": 0.003, "patience": 5, "threads": 2}
+PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+ARCHITECTURE = PARAMS["model"] | {"filters": [8, 16], "dense_units": 32, "dropout": 0.0}
+SETTINGS = PARAMS["train"] | {"epochs": 2, "batch_size": 8, "learning_rate": 0.003, "patience": 5}
 NAMES = ["cat", "dog", "wolf"]
 
 
@@ -28,19 +30,7 @@ def images(photos):
 
 def fresh(images: shards.Images, seed: int = 0) -> keras.Model:
     keras.utils.set_random_seed(seed)
-    return models.cnn(images.image_shape, 3, **ARCHITECTURE)
-
-
-def test_the_tutorial_cnn_has_its_parameters():
-    # 896 + 18,496 + 73,856 for the convolutions, 17*17*128*512 + 512 for the dense layer, 512*10 + 10 for the last.
-    model = models.cnn((150, 150, 3), 10, filters=[32, 64, 128], dense_units=512, dropout=0.5)
-    assert model.count_params() == 896 + 18496 + 73856 + 18940416 + 512 - 512 + 5130
-
-
-def test_images_too_small_for_the_blocks():
-    with pytest.raises(ValueError, match=r"images of 21 x 30 pixels are too small for 3 blocks: expected 22 or more"):
-        models.cnn((21, 30, 3), 10, filters=[4, 4, 4], dense_units=4, dropout=0.5)
-    assert models.cnn((22, 22, 3), 10, filters=[4, 4, 4], dense_units=4, dropout=0.5).output_shape == (None, 10)
+    return models.build(images.image_shape, 3, **ARCHITECTURE)
 
 
 def test_a_fresh_model_is_at_chance(images):
@@ -60,9 +50,38 @@ def test_one_batch_can_be_learned_by_heart(images):
 def test_the_weights_of_the_best_epoch_are_kept(images):
     model = fresh(images)
     history = training.fit(model, images, images, NAMES, OFF, 0, **(SETTINGS | {"epochs": 6, "learning_rate": 0.05}))
-    kept = model.evaluate(training.evaluation_batches(images, images.numbers(NAMES)), verbose=0)[0]
+    kept = model.evaluate(training.evaluation_batches(images, images.numbers(NAMES), 3), verbose=0)[0]
     assert kept == pytest.approx(history["val_loss"].min(), rel=1e-5)
     assert training.summary(history, 7)["best_epoch"] == history["val_loss"].idxmin() + 1
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"optimizer": "sgd", "schedule": "cosine", "warmup_epochs": 1, "learning_rate": 0.1},
+        {"optimizer": "adamw", "weight_decay": 0.01, "schedule": "step", "decay_epochs": 10, "clip_norm": 1.0},
+        {"ema": 0.9, "accumulate": 2, "label_smoothing": 0.1},
+        {"schedule": "plateau", "loss": "focal", "class_weights": "balanced"},
+        {"precision": "mixed_bfloat16"},
+    ],
+    ids=["sgd cosine", "adamw step clip", "ema accumulate smooth", "plateau focal balanced", "bfloat16"],
+)
+def test_every_technique_learns_gives_the_same_bytes_again_and_keeps_its_best(images, changed):
+    settings = SETTINGS | {"epochs": 30, "learning_rate": 0.01, "patience": 30} | changed
+    seen = []
+    for _ in range(2):
+        keras.config.set_dtype_policy(settings["precision"])
+        model = fresh(images)
+        history = training.fit(model, images, images, NAMES, OFF, 0, **settings)
+        seen.append((history, model.get_weights()))
+    keras.config.set_dtype_policy("float32")
+    assert seen[0][0].equals(seen[1][0])
+    assert all(np.array_equal(one, two) for one, two in zip(seen[0][1], seen[1][1], strict=True))
+    assert history["val_loss"].min() < 0.7 * history["val_loss"].iloc[0]
+    kept = model.evaluate(training.evaluation_batches(images, images.numbers(NAMES), 3), verbose=0)[0]
+    unsmoothed = model.predict(images[np.arange(24)], verbose=0)[np.arange(24), images.numbers(NAMES)]
+    assert np.isfinite(unsmoothed).all()
+    assert kept == pytest.approx(history["val_loss"].min(), rel=2e-2 if "precision" in changed else 1e-4)
 
 
 def test_patience_ends_the_run(images):
@@ -74,7 +93,7 @@ def test_patience_ends_the_run(images):
 
 def test_a_loss_that_is_no_number_ends_in_a_clear_line(images):
     model = fresh(images)
-    model.layers[1].kernel.assign(np.full(model.layers[1].kernel.shape, np.nan))
+    model.layers[2].kernel.assign(np.full(model.layers[2].kernel.shape, np.nan))
     with pytest.raises(
         ValueError, match=r"the loss is not a number in epoch 1: lower train.learning_rate \(now 0.003\)"
     ):
@@ -82,21 +101,24 @@ def test_a_loss_that_is_no_number_ends_in_a_clear_line(images):
 
 
 def test_batches_hold_every_image_once_an_epoch_in_an_order_of_its_own(images):
-    labels = np.arange(24, dtype=np.int32)
-    batches = list(training.train_batches(images, labels, OFF, 0, epochs=2, batch_size=7).as_numpy_iterator())
-    assert [len(numbers) for _, numbers in batches] == [7, 7, 7, 3] * 2
-    first, second = (np.concatenate([numbers for _, numbers in part]) for part in (batches[:4], batches[4:]))
+    labels, weights = np.arange(24, dtype=np.int32), np.arange(24, dtype=np.float32)
+    made = training.train_batches(images, labels, weights, OFF, 0, epochs=2, batch_size=7).as_numpy_iterator()
+    batches = [(pixels, targets.argmax(axis=1), weight) for pixels, targets, weight in made]
+    assert [len(numbers) for _, numbers, _ in batches] == [7, 7, 7, 3] * 2
+    first, second = (np.concatenate([numbers for _, numbers, _ in part]) for part in (batches[:4], batches[4:]))
     assert sorted(first) == sorted(second) == list(range(24))
     assert first.tolist() != second.tolist()
-    for pixels, numbers in batches:
+    for pixels, numbers, weight in batches:
         assert np.array_equal(pixels, images[numbers])
+        assert np.array_equal(weight, numbers)
 
 
 def test_evaluation_batches_are_the_images_as_they_are(images, monkeypatch):
     monkeypatch.setattr(training, "EVALUATION_BATCH", 10)
-    batches = list(training.evaluation_batches(images, images.numbers(NAMES)).as_numpy_iterator())
-    assert np.array_equal(np.concatenate([pixels for pixels, _ in batches]), images[np.arange(24)])
-    assert np.array_equal(np.concatenate([numbers for _, numbers in batches]), images.numbers(NAMES))
+    batches = list(training.evaluation_batches(images, images.numbers(NAMES), 3).as_numpy_iterator())
+    assert np.array_equal(np.concatenate([pixels for pixels, *_ in batches]), images[np.arange(24)])
+    assert np.array_equal(np.concatenate([targets for _, targets, _ in batches]).argmax(axis=1), images.numbers(NAMES))
+    assert all((weights == 1).all() for *_, weights in batches)
 
 
 def test_wrong_weights_are_refused(images, tmp_path):
@@ -128,7 +150,7 @@ def test_the_same_bytes_again_on_one_core_and_on_two(tmp_path):
         pin = f"import os; os.sched_setaffinity(0, {{{cores}}}) if hasattr(os, 'sched_setaffinity') else None; "
         for arguments in (
             ["index", "data/index.csv", "data/problems.csv"],
-            ["split", "data/index.csv", "data/problems.csv", "data/splits", "data/classes.txt", "data.json", "split.png"],
+            ["split", "data/index.csv", "data/problems.csv", "data/splits", "data/classes.txt", "data.json", "a.png"],
             ["preprocess", "data/splits/train.csv", "data/train"],
             ["preprocess", "data/splits/val.csv", "data/val"],
             ["train", "data/train", "data/val", "data/classes.txt", "models", "train.json", "history.csv"],

@@ -13,7 +13,7 @@ LIGHT: dict[str, Callable] = {
     "data": index.scan,
     "split": split.assign,
     "preprocess": images.prepare,
-    "augment": augment.warp,
+    "augment": augment.batch,
     "evaluate": metrics.scores,
 }
 

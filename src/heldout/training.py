@@ -3,14 +3,15 @@
 import json
 import time
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from heldout import augment, models
+from heldout import augment, control, models
 from heldout.process import quiet
 from heldout.shards import Images
 
@@ -19,11 +20,12 @@ with quiet():
     import tensorflow as tf
 
 PositiveInt = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(ge=0, lt=1)]
 EVALUATION_BATCH = 256
 
 
-def deterministic(seed: int, threads: int) -> None:
-    """Make TensorFlow give the same bytes again.
+def deterministic(seed: int, threads: int, precision: str = "float32") -> None:
+    """Make TensorFlow give the same bytes again, and layers that are built from here on compute in `precision`.
 
     On a CPU the sums of a step depend on the number of intra-op threads, which is the number of cores unless it is
     set; with it set, the result is the same on any number of cores. Call it before anything else uses TensorFlow.
@@ -32,6 +34,7 @@ def deterministic(seed: int, threads: int) -> None:
     tf.config.threading.set_inter_op_parallelism_threads(threads)
     for gpu in tf.config.list_physical_devices("GPU"):
         tf.config.experimental.set_memory_growth(gpu, True)
+    keras.config.set_dtype_policy(precision)
     keras.utils.set_random_seed(seed)
     tf.config.experimental.enable_op_determinism()
 
@@ -46,22 +49,45 @@ def fit(
     *,
     epochs: PositiveInt,
     batch_size: PositiveInt,
+    optimizer: Literal["adam", "adamw", "sgd"],
     learning_rate: Annotated[float, Field(gt=0, le=10)],
+    momentum: Share,
+    nesterov: bool,
+    weight_decay: Share,
+    schedule: control.Schedule,
+    warmup_epochs: Annotated[float, Field(ge=0)],
+    decay_epochs: PositiveInt,
+    decay_factor: Annotated[float, Field(gt=0, lt=1)],
+    loss: Literal["cross_entropy", "focal"],
+    label_smoothing: Share,
+    class_weights: Literal["none", "balanced"],
+    clip_norm: Annotated[float, Field(ge=0)],
+    accumulate: PositiveInt,
+    ema: Share,
     patience: PositiveInt,
+    precision: Literal["float32", "mixed_float16", "mixed_bfloat16"],
+    xla: bool,
     threads: PositiveInt,
 ) -> pd.DataFrame:
-    """Train the model in place by Adam, and leave it with the weights of its best epoch, by validation loss.
+    """Train the model in place, and leave it with the weights of its best epoch, by validation loss.
 
     Args:
         model: from `models`, uncompiled.
         train, val: the images of either split.
         class_names: in the order of the model's outputs.
-        augmentation: the keyword arguments of `augment.warp`, for training images alone.
+        augmentation: the keyword arguments of `augment.batch`, for training images alone.
         seed: decides order, augmentation and dropout; `deterministic` takes it as well.
         epochs: at most so many.
         batch_size: images a step.
-        learning_rate: Adam's.
+        optimizer, momentum, nesterov, weight_decay, clip_norm, accumulate, ema: of `control.optimizer`.
+        learning_rate, schedule, warmup_epochs, decay_epochs, decay_factor: of `control.share`; `plateau` multiplies by
+            `decay_factor` after `decay_epochs` epochs without a better validation loss.
+        loss, label_smoothing: of `control.loss`; the validation loss is the cross-entropy or focal loss without
+            smoothing.
+        class_weights: of `control.class_weights`; the validation loss is not weighted.
         patience: epochs without a better validation loss before it ends.
+        precision: what `deterministic` has set for the layers.
+        xla: compile each step; slower on a CPU.
         threads: intra-op threads of `deterministic`.
 
     Returns:
@@ -70,19 +96,31 @@ def fit(
     Raises:
         ValueError: where the loss is no longer a number.
     """
-    model.compile(keras.optimizers.Adam(learning_rate), "sparse_categorical_crossentropy", metrics=["accuracy"])
+    steps = -(-len(train) // batch_size)
+    model.compile(
+        control.optimizer(optimizer, momentum, nesterov, weight_decay, clip_norm, accumulate, ema),
+        control.loss(loss, label_smoothing),
+        metrics=["accuracy"],
+        jit_compile=xla,
+    )
+    rate = control.LearningRate(
+        learning_rate, schedule, decay_epochs, decay_factor,
+        steps_per_epoch=steps, epochs=epochs, warmup=warmup_epochs,
+    )  # fmt: skip
+    labels = train.numbers(class_names)
+    weights = control.class_weights(labels, len(class_names), class_weights)
     stopping = keras.callbacks.EarlyStopping("val_loss", patience=patience, mode="min", restore_best_weights=True)
-    progress = Progress(len(train))
+    averaging = [keras.callbacks.SwapEMAWeights(swap_on_epoch=True)] if ema else []
     history = model.fit(
-        train_batches(train, train.numbers(class_names), augmentation, seed, epochs=epochs, batch_size=batch_size),
-        steps_per_epoch=-(-len(train) // batch_size),
+        train_batches(train, labels, weights, augmentation, seed, epochs=epochs, batch_size=batch_size),
+        steps_per_epoch=steps,
         epochs=epochs,
-        validation_data=evaluation_batches(val, val.numbers(class_names)),
-        callbacks=[stopping, keras.callbacks.TerminateOnNaN(), progress],
+        validation_data=evaluation_batches(val, val.numbers(class_names), len(class_names)),
+        callbacks=[rate, *averaging, stopping, keras.callbacks.TerminateOnNaN(), Progress(len(train))],
         shuffle=False,
         verbose=0,
     ).history
-    table = pd.DataFrame(history).assign(learning_rate=learning_rate)
+    table = pd.DataFrame(history)
     table.insert(0, "epoch", range(1, len(table) + 1))
     if table[["loss", "val_loss"]].isna().any(axis=None):
         raise ValueError(
@@ -92,37 +130,47 @@ def fit(
 
 
 def train_batches(
-    images: Images, labels: np.ndarray, augmentation: dict, seed: int, *, epochs: int, batch_size: int
+    images: Images,
+    labels: np.ndarray,
+    class_weights: np.ndarray,
+    augmentation: dict,
+    seed: int,
+    *,
+    epochs: int,
+    batch_size: int,
 ) -> tf.data.Dataset:
     """Batches for training: `epochs` passes, each in an order and with an augmentation of its own.
 
-    Both depend on seed, epoch and the image's row alone. Elements: (uint8 images (n, h, w, c), int32 labels (n,)).
+    Both depend on seed, epoch and the image's row alone. Elements: uint8 images (n, h, w, c), float32 targets (n,
+    num_classes), float32 weights (n,).
     """
+    targets = np.eye(len(class_weights), dtype=np.float32)[labels]
+    drawn = lru_cache(2)(lambda epoch: augment.draws(len(images), seed, epoch))  # batches of two epochs may overlap
 
-    def plan(epoch: int) -> tuple[np.ndarray, np.ndarray]:
-        order = np.random.default_rng([seed, epoch, 1]).permutation(len(images))
-        return order, augment.draws(len(images), seed, epoch)[order]
+    def order(epoch: int) -> np.ndarray:
+        return np.random.default_rng([seed, epoch, 1]).permutation(len(images))
 
-    def batch(rows: np.ndarray, drawn: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return augment.warp(images[rows], drawn, **augmentation), labels[rows]
+    def batch(epoch: int, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        pixels, answers = augment.batch(images, targets, rows, drawn(int(epoch)), **augmentation)
+        return pixels, answers, answers @ class_weights
 
     def one_epoch(epoch):
-        rows, drawn = tf.numpy_function(plan, [epoch], [tf.int64, tf.float64])
-        drawn = tf.ensure_shape(drawn, (len(images), augment.DRAWS))
-        return tf.data.Dataset.from_tensor_slices((tf.ensure_shape(rows, (len(images),)), drawn)).batch(batch_size)
+        rows = tf.ensure_shape(tf.numpy_function(order, [epoch], tf.int64), (len(images),))
+        return tf.data.Dataset.from_tensor_slices(rows).batch(batch_size).map(lambda part: (epoch, part))
 
     epoch_by_epoch = tf.data.Dataset.range(epochs).flat_map(one_epoch)
-    return _loaded(epoch_by_epoch, batch, images.image_shape)
+    return _loaded(epoch_by_epoch, batch, images.image_shape, len(class_weights))
 
 
-def evaluation_batches(images: Images, labels: np.ndarray) -> tf.data.Dataset:
-    """Batches for evaluation: every image once, in its order, as it is."""
+def evaluation_batches(images: Images, labels: np.ndarray, num_classes: int) -> tf.data.Dataset:
+    """Batches for evaluation: every image once, in its order, as it is. Elements: as of `train_batches`."""
+    targets = np.eye(num_classes, dtype=np.float32)
 
-    def batch(start: int) -> tuple[np.ndarray, np.ndarray]:
+    def batch(start: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         rows = np.arange(start, min(start + EVALUATION_BATCH, len(images)))
-        return images[rows], labels[rows]
+        return images[rows], targets[labels[rows]], np.ones(len(rows), np.float32)
 
-    return _loaded(tf.data.Dataset.range(0, len(images), EVALUATION_BATCH), batch, images.image_shape)
+    return _loaded(tf.data.Dataset.range(0, len(images), EVALUATION_BATCH), batch, images.image_shape, num_classes)
 
 
 class Measured(NamedTuple):
@@ -142,16 +190,17 @@ def measure(model_folder: str, folder: str) -> Measured:
     model = models.load(description, f"{model_folder}/model.weights.h5")
     images = Images(folder)
     labels = images.numbers(description["class_names"])
-    probabilities = model.predict(evaluation_batches(images, labels), verbose=0)
+    probabilities = model.predict(evaluation_batches(images, labels, len(description["class_names"])), verbose=0)
     return Measured(model, description["class_names"], images, labels, probabilities)
 
 
-def _loaded(wanted: tf.data.Dataset, batch: Callable, image_shape: tuple) -> tf.data.Dataset:
-    """Each element of `wanted` made a batch (uint8 images, int32 labels) by numpy, ahead of its use and in order."""
+def _loaded(wanted: tf.data.Dataset, batch: Callable, image_shape: tuple, num_classes: int) -> tf.data.Dataset:
+    """Each element of `wanted` made a batch by numpy, ahead of its use and in order."""
+    shapes = (None, *image_shape), (None, num_classes), (None,)
 
     def load(*element):
-        pixels, numbers = tf.numpy_function(batch, element, [tf.uint8, tf.int32])
-        return tf.ensure_shape(pixels, (None, *image_shape)), tf.ensure_shape(numbers, (None,))
+        made = tf.numpy_function(batch, element, [tf.uint8, tf.float32, tf.float32])
+        return tuple(tf.ensure_shape(part, shape) for part, shape in zip(made, shapes, strict=True))
 
     return wanted.map(load, num_parallel_calls=2, deterministic=True).prefetch(2)
 

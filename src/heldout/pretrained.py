@@ -1,0 +1,86 @@
+"""Networks of keras.applications as a frozen base, each with the preprocessing that it was trained with inside."""
+
+from pathlib import Path
+from typing import Any
+
+from heldout.process import quiet
+
+with quiet():
+    import keras
+    from keras import layers
+
+# What `preprocess_input` of each does to pixels 0 to 255; the others hold theirs already (ConvNeXt, EfficientNet,
+# EfficientNetV2, MobileNetV3). tests/test_models.py compares every one of them.
+V2 = ("ResNet50V2", "ResNet101V2", "ResNet152V2")
+MINUS_ONE_TO_ONE = ("Inception", "MobileNet", "MobileNetV2", "NASNet", *V2, "Xception")
+CAFFE = ("ResNet50", "ResNet101", "ResNet152", "VGG")  # blue, green, red, their ImageNet means taken off
+TORCH = ("DenseNet",)  # ImageNet's means taken off, divided by its standard deviations
+MEANS, DEVIATIONS = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+CAFFE_MEANS = (123.68, 116.779, 103.939)  # red, green, blue
+
+
+def names() -> list[str]:
+    """The networks of keras.applications."""
+    return sorted(name for name in dir(keras.applications) if name[0].isupper())
+
+
+def preprocessing(name: str, x: Any) -> Any:
+    """Pixels 0 to 255 (n, height, width, 3) as the network `name` wants them."""
+    kind = _kind(name)
+    if kind is MINUS_ONE_TO_ONE:
+        return layers.Rescaling(1 / 127.5, offset=-1, dtype="float32", name="scale")(x)
+    if kind is TORCH:
+        scale = [1 / (255 * deviation) for deviation in DEVIATIONS]
+        offset = [-mean / deviation for mean, deviation in zip(MEANS, DEVIATIONS, strict=True)]
+        return layers.Rescaling(scale, offset, dtype="float32", name="scale")(x)
+    if kind is CAFFE:
+        x = layers.Rescaling(1.0, offset=[-mean for mean in CAFFE_MEANS], dtype="float32", name="centre")(x)
+        return keras.ops.flip(x, axis=-1)
+    return x
+
+
+def base(name: str, image_shape: tuple[int, int, int], weights: str) -> keras.Model:
+    """The network without its top, frozen.
+
+    Args:
+        name: of `names`.
+        image_shape: (height, width, 3).
+        weights: `imagenet`, `none`, or the path of a file with the weights of the network without its top.
+
+    Raises:
+        ValueError: where the images are too small, or the weights cannot be had or do not fit.
+    """
+    if name not in names():
+        raise ValueError(f"model.family is {name!r}: expected cnn, resnet or one of {', '.join(names())}")
+    if weights not in ("imagenet", "none") and not Path(weights).is_file():
+        raise ValueError(f"model.weights is {weights}: no such file; expected imagenet, none or a file of weights")
+    try:
+        network = getattr(keras.applications, name)(
+            include_top=False, weights=None if weights == "none" else weights, input_shape=image_shape
+        )
+    except ValueError as error:
+        raise ValueError(f"{name} cannot be built for {image_shape} with weights {weights}: {_first(error)}") from error
+    except Exception as error:  # Keras raises a bare Exception where a download fails
+        raise ValueError(
+            f"the ImageNet weights of {name} could not be fetched ({_first(error)}): fetch the file elsewhere, put it "
+            "into pretrained/ and set model.weights to its path, or to none"
+        ) from error
+    network.trainable = False
+    return network
+
+
+def _kind(name: str) -> tuple[str, ...] | None:
+    """Which preprocessing: by the whole name, else by the family that the name starts with."""
+    for kind in (MINUS_ONE_TO_ONE, CAFFE, TORCH):
+        if name in kind:
+            return kind
+    if name.startswith(("MobileNetV3", "EfficientNet", "ConvNeXt")):
+        return None
+    return next(
+        (kind for kind in (MINUS_ONE_TO_ONE, CAFFE, TORCH) if name.startswith(tuple(kind))),
+        None,
+    )
+
+
+def _first(error: Exception) -> str:
+    return " ".join(str(error).split())[:160]
