@@ -6,7 +6,7 @@ $ python -m stages.train data/processed/train data/processed/val data/classes.tx
 
 import sys
 
-from heldout import atomic, augment, control, manifest, models, params, shards, training
+from heldout import atomic, augment, control, manifest, models, params, resuming, shards, training
 
 
 def main(train: str, val: str, classes_txt: str, folder: str, train_json: str, history_csv: str) -> None:
@@ -23,12 +23,15 @@ def main(train: str, val: str, classes_txt: str, folder: str, train_json: str, h
     print(
         f"train: {model.count_params():,} parameters, {len(images)} images, {settings['threads']} threads", flush=True
     )
-    history = training.fit(model, images, shards.Images(val), class_names, augmentation, seed, **settings)
+    watched = shards.Images(val)
+    state = resuming.place(seed, augmentation, architecture, settings, class_names, images.digest(), watched.digest())
+    history = training.fit(model, images, watched, class_names, augmentation, seed, state, **settings)
     with atomic.replacing(f"{folder}/model.weights.h5") as partial:
         model.save_weights(partial)
     description = {"class_names": class_names, "image_shape": images.image_shape, "model": architecture}
     atomic.write_json(f"{folder}/model.json", description | {"threads": settings["threads"]})
     manifest.write(history.round(6), history_csv)
+    state.unlink(missing_ok=True)  # it ended well
     summary = training.summary(history, model.count_params())
     atomic.write_json(train_json, summary)
     print(f"train: best in epoch {summary['best_epoch']} of {summary['epochs']}, ", end="")

@@ -133,6 +133,12 @@ def test_names_and_links(photos):
     }
 
 
+def test_a_pipe_is_not_waited_for(photos):
+    os.mkfifo("data/raw/cat/pipe.jpg")
+    with pytest.raises(ValueError, match=r"data/raw/cat/pipe\.jpg is no file but a pipe, socket or device: remove it"):
+        scan()
+
+
 def test_identical_images_count_once(photos):
     shutil.copy("data/raw/cat/0.jpg", "data/raw/cat/copy.jpg")
     table, problems = scan()

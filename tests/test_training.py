@@ -14,12 +14,13 @@ from conftest import ROOT, write_image
 from test_augment import OFF
 from test_shards import scan, write
 
-from heldout import models, shards, training
+from heldout import models, resuming, shards, training
 
 PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
 ARCHITECTURE = PARAMS["model"] | {"filters": [8, 16], "dense_units": 32, "dropout": 0.0}
 SETTINGS = PARAMS["train"] | {"epochs": 2, "batch_size": 8, "learning_rate": 0.003, "patience": 5}
 NAMES = ["cat", "dog", "wolf"]
+STATE = Path(".dvc/state/run.npz")  # in a temporary folder
 
 
 @pytest.fixture
@@ -42,20 +43,22 @@ def test_a_fresh_model_is_at_chance(images):
 
 def test_one_batch_can_be_learned_by_heart(images):
     model = fresh(images)
-    history = training.fit(model, images, images, NAMES, OFF, 0, **(SETTINGS | {"epochs": 60, "patience": 60}))
+    history = training.fit(model, images, images, NAMES, OFF, 0, STATE, **(SETTINGS | {"epochs": 60, "patience": 60}))
     assert history["val_accuracy"].iloc[-1] == 1.0
     assert history["val_loss"].iloc[-1] < 0.05
 
 
 def test_the_weights_of_the_best_epoch_are_kept(images):
     model = fresh(images)
-    history = training.fit(model, images, images, NAMES, OFF, 0, **(SETTINGS | {"epochs": 6, "learning_rate": 0.05}))
+    history = training.fit(
+        model, images, images, NAMES, OFF, 0, STATE, **(SETTINGS | {"epochs": 6, "learning_rate": 0.05})
+    )
     kept = model.evaluate(training.evaluation_batches(images, images.numbers(NAMES), 3), verbose=0)[0]
     assert kept == pytest.approx(history["val_loss"].min(), rel=1e-5)
     assert training.summary(history, 7)["best_epoch"] == history["val_loss"].idxmin() + 1
 
 
-@pytest.mark.parametrize(
+TECHNIQUES = pytest.mark.parametrize(
     "changed",
     [
         {"optimizer": "sgd", "schedule": "cosine", "warmup_epochs": 1, "learning_rate": 0.1},
@@ -66,13 +69,17 @@ def test_the_weights_of_the_best_epoch_are_kept(images):
     ],
     ids=["sgd cosine", "adamw step clip", "ema accumulate smooth", "plateau focal balanced", "bfloat16"],
 )
+
+
+@TECHNIQUES
 def test_every_technique_learns_gives_the_same_bytes_again_and_keeps_its_best(images, changed):
     settings = SETTINGS | {"epochs": 30, "learning_rate": 0.01, "patience": 30} | changed
     seen = []
     for _ in range(2):
+        STATE.unlink(missing_ok=True)
         keras.config.set_dtype_policy(settings["precision"])
         model = fresh(images)
-        history = training.fit(model, images, images, NAMES, OFF, 0, **settings)
+        history = training.fit(model, images, images, NAMES, OFF, 0, STATE, **settings)
         seen.append((history, model.get_weights()))
     keras.config.set_dtype_policy("float32")
     assert seen[0][0].equals(seen[1][0])
@@ -84,9 +91,74 @@ def test_every_technique_learns_gives_the_same_bytes_again_and_keeps_its_best(im
     assert kept == pytest.approx(history["val_loss"].min(), rel=2e-2 if "precision" in changed else 1e-4)
 
 
+class Cut(Exception):
+    """What stands for a kill in the middle of an epoch."""
+
+
+@TECHNIQUES
+@pytest.mark.parametrize("every", [1, 3])
+def test_a_run_that_was_cut_short_ends_in_the_same_bytes(images, changed, every, monkeypatch):
+    settings = SETTINGS | {"epochs": 9, "learning_rate": 0.05, "patience": 3, "checkpoint_every": every} | changed
+    mixing = OFF | {"mixup": 0.3, "cutmix": 1.0, "rotation": 20, "fill": "nearest"}
+    keras.config.set_dtype_policy(settings["precision"])
+
+    def run() -> tuple[pd.DataFrame, list]:
+        keras.utils.set_random_seed(0)
+        model = models.build(images.image_shape, 3, **(ARCHITECTURE | {"dropout": 0.5, "batch_norm": True}))
+        history = training.fit(model, images, images, NAMES, mixing, 0, STATE, **settings)
+        return history, model.get_weights()
+
+    whole, weights = run()
+    STATE.unlink(missing_ok=True)
+    shown = training.Progress.on_epoch_end
+    for last in (0, 2, 5):
+
+        def cut(self, epoch, logs=None, last=last):
+            if epoch == last:
+                raise Cut
+            shown(self, epoch, logs)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(training.Progress, "on_epoch_end", cut)
+            if last < len(whole):
+                with pytest.raises(Cut):
+                    run()
+                assert STATE.is_file() == (last >= every)
+    resumed, again = run()
+    keras.config.set_dtype_policy("float32")
+    assert resumed.equals(whole)
+    assert all(np.array_equal(one, two) for one, two in zip(weights, again, strict=True))
+
+
+def test_a_damaged_state_begins_again(images, capsys):
+    STATE.parent.mkdir(parents=True)
+    STATE.write_bytes(b"PK damaged")
+    history = training.fit(fresh(images), images, images, NAMES, OFF, 0, STATE, **SETTINGS)
+    assert len(history) == 2
+    assert "run.npz is damaged, so training begins again" in capsys.readouterr().out
+
+
+def test_a_state_belongs_to_its_inputs_and_code(images, tmp_path, monkeypatch):
+    one = resuming.place(0, SETTINGS, images.digest())
+    assert one == resuming.place(0, SETTINGS, images.digest())
+    assert one != resuming.place(1, SETTINGS, images.digest())
+    write(scan(), "data/other", image_size=[16, 16], interpolation="linear")
+    assert one != resuming.place(0, SETTINGS, shards.Images("data/other").digest())
+    (tmp_path / "resuming.py").write_text("# other code\n")
+    monkeypatch.setattr(resuming, "__file__", str(tmp_path / "resuming.py"))
+    assert one != resuming.place(0, SETTINGS, images.digest())
+
+
 def test_patience_ends_the_run(images):
     history = training.fit(
-        fresh(images), images, images, NAMES, OFF, 0, **(SETTINGS | {"epochs": 40, "learning_rate": 0.1, "patience": 1})
+        fresh(images),
+        images,
+        images,
+        NAMES,
+        OFF,
+        0,
+        STATE,
+        **(SETTINGS | {"epochs": 40, "learning_rate": 0.1, "patience": 1}),
     )
     assert len(history) < 40
 
@@ -97,12 +169,12 @@ def test_a_loss_that_is_no_number_ends_in_a_clear_line(images):
     with pytest.raises(
         ValueError, match=r"the loss is not a number in epoch 1: lower train.learning_rate \(now 0.003\)"
     ):
-        training.fit(model, images, images, NAMES, OFF, 0, **SETTINGS)
+        training.fit(model, images, images, NAMES, OFF, 0, STATE, **SETTINGS)
 
 
 def test_batches_hold_every_image_once_an_epoch_in_an_order_of_its_own(images):
     labels, weights = np.arange(24, dtype=np.int32), np.arange(24, dtype=np.float32)
-    made = training.train_batches(images, labels, weights, OFF, 0, epochs=2, batch_size=7).as_numpy_iterator()
+    made = training.train_batches(images, labels, weights, OFF, 0, epochs=range(2), batch_size=7).as_numpy_iterator()
     batches = [(pixels, targets.argmax(axis=1), weight) for pixels, targets, weight in made]
     assert [len(numbers) for _, numbers, _ in batches] == [7, 7, 7, 3] * 2
     first, second = (np.concatenate([numbers for _, numbers, _ in part]) for part in (batches[:4], batches[4:]))

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import os
+import stat
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -108,8 +109,14 @@ def _name_fault(path: str) -> tuple[str, str] | None:
 
 def _link_fault(path: str, root: Path) -> tuple[str, str] | None:
     """A link may lead to a file inside the folder, or into the DVC cache, which links files when it is told to."""
-    if not Path(path).is_symlink():
+    try:
+        mode = Path(path).lstat().st_mode
+    except OSError:
+        return None  # reading it will say why
+    if stat.S_ISREG(mode):
         return None
+    if not stat.S_ISLNK(mode):
+        return "is no file but a pipe, socket or device", "remove it"
     target = Path(path).resolve()
     if not target.exists():
         return "is a link that leads nowhere", "replace it by the image"

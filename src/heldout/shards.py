@@ -1,5 +1,6 @@
 """Images at rest: a few uint8 .npy files that open by mmap, and the manifest of their rows."""
 
+import hashlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -91,6 +92,15 @@ class Images:
         ):
             batch[position] = self._shards[shard][row]
         return batch
+
+    def digest(self) -> str:
+        """The md5 of what tells these images from others: ids, labels and shape, and a few pixels, which tell how they
+        were prepared."""
+        said = "\n".join([*self.ids, *self.labels, str(self.image_shape)])
+        digest = hashlib.md5(said.encode(), usedforsecurity=False)
+        for shard in self._shards:
+            digest.update(shard[0].tobytes())
+        return digest.hexdigest()
 
     def numbers(self, class_names: list[str]) -> np.ndarray:
         """The labels as class numbers, int32 of shape (n,)."""

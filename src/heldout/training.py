@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from heldout import augment, control, models
+from heldout import augment, control, models, resuming
 from heldout.process import quiet
 from heldout.shards import Images
 
@@ -46,6 +46,7 @@ def fit(
     class_names: list[str],
     augmentation: dict,
     seed: int,
+    state: Path,
     *,
     epochs: PositiveInt,
     batch_size: PositiveInt,
@@ -65,6 +66,7 @@ def fit(
     accumulate: PositiveInt,
     ema: Share,
     patience: PositiveInt,
+    checkpoint_every: PositiveInt,
     precision: Literal["float32", "mixed_float16", "mixed_bfloat16"],
     xla: bool,
     threads: PositiveInt,
@@ -77,6 +79,7 @@ def fit(
         class_names: in the order of the model's outputs.
         augmentation: the keyword arguments of `augment.batch`, for training images alone.
         seed: decides order, augmentation and dropout; `deterministic` takes it as well.
+        state: the file of `resuming.place`, from which a run that was cut short goes on; the caller removes it.
         epochs: at most so many.
         batch_size: images a step.
         optimizer, momentum, nesterov, weight_decay, clip_norm, accumulate, ema: of `control.optimizer`.
@@ -86,6 +89,7 @@ def fit(
             smoothing.
         class_weights: of `control.class_weights`; the validation loss is not weighted.
         patience: epochs without a better validation loss before it ends.
+        checkpoint_every: epochs between two savings of the state.
         precision: what `deterministic` has set for the layers.
         xla: compile each step; slower on a CPU.
         threads: intra-op threads of `deterministic`.
@@ -111,16 +115,22 @@ def fit(
     weights = control.class_weights(labels, len(class_names), class_weights)
     stopping = keras.callbacks.EarlyStopping("val_loss", patience=patience, mode="min", restore_best_weights=True)
     averaging = [keras.callbacks.SwapEMAWeights(swap_on_epoch=True)] if ema else []
-    history = model.fit(
-        train_batches(train, labels, weights, augmentation, seed, epochs=epochs, batch_size=batch_size),
+    callbacks = [rate, *averaging, stopping, keras.callbacks.TerminateOnNaN(), Progress(len(train))]
+    keeper = resuming.State(state, checkpoint_every, callbacks)
+    if keeper.epoch:
+        print(f"train: goes on after epoch {keeper.epoch}, where it was cut short", flush=True)
+    passes = range(keeper.epoch, epochs)
+    model.fit(
+        train_batches(train, labels, weights, augmentation, seed, epochs=passes, batch_size=batch_size),
+        initial_epoch=keeper.epoch,
         steps_per_epoch=steps,
         epochs=epochs,
         validation_data=evaluation_batches(val, val.numbers(class_names), len(class_names)),
-        callbacks=[rate, *averaging, stopping, keras.callbacks.TerminateOnNaN(), Progress(len(train))],
+        callbacks=[*callbacks, keeper],
         shuffle=False,
         verbose=0,
-    ).history
-    table = pd.DataFrame(history)
+    )
+    table = pd.DataFrame(keeper.rows)
     table.insert(0, "epoch", range(1, len(table) + 1))
     if table[["loss", "val_loss"]].isna().any(axis=None):
         raise ValueError(
@@ -136,10 +146,10 @@ def train_batches(
     augmentation: dict,
     seed: int,
     *,
-    epochs: int,
+    epochs: range,
     batch_size: int,
 ) -> tf.data.Dataset:
-    """Batches for training: `epochs` passes, each in an order and with an augmentation of its own.
+    """Batches for training: a pass for each of `epochs` (from 0), each in an order and with an augmentation of its own.
 
     Both depend on seed, epoch and the image's row alone. Elements: uint8 images (n, h, w, c), float32 targets (n,
     num_classes), float32 weights (n,).
@@ -158,7 +168,7 @@ def train_batches(
         rows = tf.ensure_shape(tf.numpy_function(order, [epoch], tf.int64), (len(images),))
         return tf.data.Dataset.from_tensor_slices(rows).batch(batch_size).map(lambda part: (epoch, part))
 
-    epoch_by_epoch = tf.data.Dataset.range(epochs).flat_map(one_epoch)
+    epoch_by_epoch = tf.data.Dataset.range(epochs.start, epochs.stop).flat_map(one_epoch)
     return _loaded(epoch_by_epoch, batch, images.image_shape, len(class_weights))
 
 
