@@ -52,7 +52,7 @@ clean-cache: $(READY)  ## remove the cache of decoded images (the next preproces
 
 clean:  ## remove .venv and what the stages wrote; the DVC cache, your images and git's files stay
 	rm -rf $(VENV) data/sample data/processed data/splits data/index.csv data/problems.csv data/classes.txt export
-	rm -f models/model.weights.h5 models/model.json
+	rm -rf models/model.weights.h5 models/model.json .dvc/state
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # uv installs in a fraction of pip's time; where it cannot be had, pip installs the same files by the same hashes.

@@ -1,6 +1,7 @@
 """The real training function: it starts at chance, learns, gives the same bytes again, and stops where it should."""
 
 import hashlib
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -200,38 +201,66 @@ def test_wrong_weights_are_refused(images, tmp_path):
         models.load(description, str(tmp_path / "model.weights.h5"))
 
 
+def prepare(folder: Path, source: Path, **train) -> None:
+    """A folder in which the train stage can run, on 60 pictures of three classes."""
+    (folder / "data").mkdir(parents=True)
+    (folder / "data/sample").symlink_to(source)
+    (folder / "stages").symlink_to(ROOT / "stages")
+    (folder / "env.yaml").symlink_to(ROOT / "env.yaml")
+    values = PARAMS | {"model": ARCHITECTURE | {"dropout": 0.5}, "train": PARAMS["train"] | train}
+    (folder / "params.yaml").write_text(yaml.safe_dump(values), encoding="utf-8")
+    for number in range(0 if source.exists() else 60):
+        write_image(source / f"{number % 3}/{number}.png", number)
+    for arguments in (
+        ["index", "data/index.csv", "data/problems.csv"],
+        ["split", "data/index.csv", "data/problems.csv", "data/splits", "data/classes.txt", "data.json", "a.png"],
+        ["preprocess", "data/splits/train.csv", "data/train"],
+        ["preprocess", "data/splits/val.csv", "data/val"],
+    ):
+        subprocess.run(
+            [sys.executable, "-m", f"stages.{arguments[0]}", *arguments[1:]], cwd=folder, check=True, timeout=300
+        )
+
+
+TRAIN = ["data/train", "data/val", "data/classes.txt", "models", "train.json", "history.csv"]
+
+
+def results(folder: Path) -> list[str]:
+    files = ("models/model.weights.h5", "models/model.json", "history.csv", "train.json")
+    return [hashlib.md5((folder / name).read_bytes()).hexdigest() for name in files]
+
+
 @pytest.mark.slow
 def test_the_same_bytes_again_on_one_core_and_on_two(tmp_path):
     """Two processes, in two folders, one of them held to one core: the same weights and history, bit for bit."""
-    for number in range(60):
-        write_image(tmp_path / f"source/{number % 3}/{number}.png", number)
     found = []
     for name, cores in (("one", "0"), ("two", "0,1")):
-        folder = tmp_path / name
-        (folder / "data").mkdir(parents=True)
-        (folder / "data/sample").symlink_to(tmp_path / "source")
-        (folder / "stages").symlink_to(ROOT / "stages")
-        text = (
-            (ROOT / "params.yaml")
-            .read_text("utf-8")
-            .replace("[32, 64, 128]", "[8, 16, 16]")
-            .replace("epochs: 30", "epochs: 3")
-        )
-        (folder / "params.yaml").write_text(text, encoding="utf-8")
-        (folder / "env.yaml").symlink_to(ROOT / "env.yaml")
+        prepare(tmp_path / name, tmp_path / "source", epochs=3)
         pin = f"import os; os.sched_setaffinity(0, {{{cores}}}) if hasattr(os, 'sched_setaffinity') else None; "
-        for arguments in (
-            ["index", "data/index.csv", "data/problems.csv"],
-            ["split", "data/index.csv", "data/problems.csv", "data/splits", "data/classes.txt", "data.json", "a.png"],
-            ["preprocess", "data/splits/train.csv", "data/train"],
-            ["preprocess", "data/splits/val.csv", "data/val"],
-            ["train", "data/train", "data/val", "data/classes.txt", "models", "train.json", "history.csv"],
-        ):
-            run = f"import sys, runpy; sys.argv[1:] = {arguments[1:]!r}; sys.path.insert(0, '.'); "
-            run += f"runpy.run_module('stages.{arguments[0]}', run_name='__main__', alter_sys=True)"
-            subprocess.run([sys.executable, "-c", pin + run], cwd=folder, check=True, capture_output=True, timeout=300)
-        files = [folder / "models/model.weights.h5", folder / "models/model.json", folder / "history.csv"]
-        found.append([hashlib.md5(file.read_bytes()).hexdigest() for file in files])
+        run = f"import sys, runpy; sys.argv[1:] = {TRAIN!r}; sys.path.insert(0, '.'); "
+        run += "runpy.run_module('stages.train', run_name='__main__', alter_sys=True)"
+        subprocess.run([sys.executable, "-c", pin + run], cwd=tmp_path / name, check=True, timeout=300)
+        found.append(results(tmp_path / name))
     assert found[0] == found[1]
-    history = pd.read_csv(Path(tmp_path / "one/history.csv"))
-    assert len(history) == 3
+    assert len(pd.read_csv(tmp_path / "one/history.csv")) == 3
+
+
+@pytest.mark.slow
+def test_a_stage_killed_again_and_again_ends_in_the_same_bytes(tmp_path):
+    command = [sys.executable, "-m", "stages.train", *TRAIN]
+    settings = {"epochs": 6, "ema": 0.9, "schedule": "plateau", "decay_epochs": 1, "patience": 6}
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    prepare(whole, tmp_path / "source", **settings)
+    subprocess.run(command, cwd=whole, check=True, timeout=300)
+    prepare(killed, tmp_path / "source", **settings)
+    for epoch in (2, 4):
+        with subprocess.Popen(command, cwd=killed, stdout=subprocess.PIPE, text=True) as process:
+            for line in process.stdout:
+                if line.startswith(f"epoch   {epoch}/6"):
+                    break
+            process.kill()
+        assert not (killed / "models/model.weights.h5").exists()
+    done = subprocess.run(command, cwd=killed, check=True, timeout=300, capture_output=True, text=True)
+    assert re.search(r"train: goes on after epoch [34], where it was cut short", done.stdout), done.stdout
+    assert results(killed) == results(whole)
+    assert not list((killed / ".dvc/state").iterdir())
