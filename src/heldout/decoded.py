@@ -97,26 +97,33 @@ class Decoded:
                 file.write(json.dumps(settings | _versions()))
             Path(name).replace(self._folder / SETTINGS)
         entries, where = [self._entries], [self._where]
-        seen = np.zeros(0, "S32")
+        paths: list[Path] = []
         # The newest first: what was found damaged has been written again since.
         for path in sorted(self._folder.glob("*.entries"), key=lambda path: -path.stat().st_mtime_ns):
             rows = _pack(path, self.shape)
-            if rows is None or np.isin(rows[0]["id"], seen).all():
-                path.unlink(missing_ok=True)  # damaged, or wholly in newer packs
-                path.with_suffix(".npy").unlink(missing_ok=True)
+            if rows is None:
+                _remove(path)
                 continue
-            seen = np.union1d(seen, rows[0]["id"])
             entries.append(rows[0])
             where.append(np.column_stack([np.full(len(rows[0]), len(self._packs)), np.arange(len(rows[0]))]))
             self._packs.append(rows[1])
+            paths.append(path)
         joined = np.concatenate(entries)
         _, first = np.unique(joined["id"], return_index=True)
         self._entries, self._where = joined[first], np.concatenate(where)[first]
+        for number in set(range(len(paths))) - set(self._where[:, 0].tolist()):
+            _remove(paths[number])  # newer packs hold all of it
 
 
 def checksum(pixels: np.ndarray) -> int:
     """The CRC-32C of an image's pixels, which the processor computes."""
     return google_crc32c.value(pixels)
+
+
+def _remove(entries: Path) -> None:
+    """Remove a pack, by the path of its entries."""
+    entries.unlink(missing_ok=True)
+    entries.with_suffix(".npy").unlink(missing_ok=True)
 
 
 def _pack(path: Path, shape: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray] | None:

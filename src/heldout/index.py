@@ -1,7 +1,6 @@
 """The index: one row an image with its identity, the md5 of its bytes, and what it shares with others."""
 
 import tempfile
-from collections.abc import Iterator
 from typing import Annotated, Literal
 
 import numpy as np
@@ -54,6 +53,8 @@ def scan(
     _refuse(strays, on_problem)
     table, copies = _without_copies(table)
     table, conflicts = _conflicts(table, on_conflict)
+    single = table.groupby("cluster")["path"].transform("size") == 1  # what it was a copy of is left out
+    table["cluster"] = table["cluster"].mask(single, "")
     problems = sorted(problems + strays + copies + conflicts)
     _refuse_few_classes(table, problems, dir)
     listed = pd.DataFrame(problems, columns=Problem._fields)
@@ -84,12 +85,9 @@ def _clusters(table: pd.DataFrame, thumbnails) -> pd.Series:
     near = duplicates.clusters(
         table["hash"].to_numpy(np.uint64)[compared], lambda rows: np.asarray(stored[compared[rows]])
     )
-    _, same = np.unique(table["id"].to_numpy(str), return_inverse=True) if len(table) else (None, np.empty(0, int))
-    # Two rows are linked through the node of their identity, and through that of their cluster.
-    rows = np.arange(len(table))
-    edges = [np.column_stack([rows, len(table) + same]), np.column_stack([compared, 2 * len(table) + near])]
-    component = units.connected(3 * len(table), np.concatenate(edges))[: len(table)]
-    of_component = table["id"].groupby(component)
+    alike = pd.Series("", table.index)
+    alike.iloc[compared] = near.astype(str)
+    of_component = table["id"].groupby(units.of(table.assign(group="", cluster=alike)))
     return of_component.transform("min").where(of_component.transform("size") > 1, "")
 
 
@@ -104,9 +102,7 @@ def _without_strays(table: pd.DataFrame) -> tuple[pd.DataFrame, list[Problem]]:
         if len(rows) == (table["label"] == label).sum() and len(others) > 1:
             reason = f"is in {label}, which holds copies of images of other classes alone"
             strays += [Problem(path, "stray", reason, f"remove {label}, which is no class") for path in rows["path"]]
-    table = table[~table["path"].isin([stray.path for stray in strays])]
-    single = table.groupby("cluster")["path"].transform("size") == 1
-    return table.assign(cluster=table["cluster"].mask(single, "")), strays
+    return table[~table["path"].isin([stray.path for stray in strays])], strays
 
 
 def _without_copies(table: pd.DataFrame) -> tuple[pd.DataFrame, list[Problem]]:
@@ -123,36 +119,29 @@ def _without_copies(table: pd.DataFrame) -> tuple[pd.DataFrame, list[Problem]]:
         Problem(path, "copy", f"has the same bytes as {first}", "nothing: it is counted once")
         for path, first in zip(gone["path"], gone["path_kept"], strict=True)
     ]
-    single = kept.groupby("cluster")["path"].transform("size") == 1
-    return kept.assign(cluster=kept["cluster"].mask(single, "")), copies
+    return kept, copies
 
 
 def _conflicts(table: pd.DataFrame, on_conflict: str) -> tuple[pd.DataFrame, list[Problem]]:
     """Find images that are the same but lie in different classes."""
     found: list[Problem] = []
-    for pair in _pairs(table, "cluster", "label"):
-        for one, other in (pair, pair[::-1]):
-            reason = f"is the same image as {other.path}, but one is {one.label}, the other {other.label}"
-            found.append(Problem(one.path, "conflict", reason, "remove the wrong one"))
+    for _, rows in table[table["cluster"] != ""].groupby("cluster"):
+        first, *others = rows.drop_duplicates("label").itertuples()
+        for other in others:
+            for one, two in ((first, other), (other, first)):
+                reason = f"is the same image as {two.path}, but one is {one.label}, the other {two.label}"
+                found.append(Problem(one.path, "conflict", reason, "remove the wrong one"))
     if found and on_conflict == "error":
-        first = found[0]
+        named = found[0]
         more = f" ({len(found) // 2 - 1} more such pairs)" if len(found) > 2 else ""
         raise ValueError(
-            f"{first.path} {first.reason}: {first.remedy}{more}; or set data.on_conflict: drop (all of them) or keep"
+            f"{named.path} {named.reason}: {named.remedy}{more}; or set data.on_conflict: drop (all of them) or keep"
         )
     if on_conflict == "drop":
         mixed = table.groupby("cluster")["label"].transform("nunique") > 1
         dropped = table[mixed & (table["cluster"] != "")]
         table = table.drop(dropped.index)
     return table, found
-
-
-def _pairs(table: pd.DataFrame, shared: str, differing: str) -> Iterator[tuple]:
-    """Pairs of rows with the same value of one column and another of the second: the first row of each other value."""
-    for _, rows in table[table[shared] != ""].groupby(shared):
-        firsts = list(rows.drop_duplicates(differing).itertuples())
-        for other in firsts[1:]:
-            yield firsts[0], other
 
 
 def _refuse(problems: list[Problem], on_problem: str) -> None:
