@@ -1,14 +1,14 @@
 """Images at rest: a few uint8 .npy files that open by mmap, and the manifest of their rows."""
 
 import hashlib
-from collections.abc import Callable, Iterable
+import os
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from heldout import manifest
-from heldout.atomic import replacing_folder
 
 SHARD_BYTES = 32 * 2**20  # of a shard on average, at most; one added image makes one of them new to push and pull
 SHARDS = 256  # at most, unless they would hold more than LARGE bytes on average; a power of two, as each number is
@@ -16,42 +16,38 @@ LARGE = 2**30
 ROWS = "images.csv"
 
 
-def write(
-    rows: pd.DataFrame,
-    blocks: Iterable[np.ndarray],
-    image_shape: tuple[int, int, int],
-    folder: str,
-    finished: Callable[[Path, int, int], None] = lambda path, start, stop: None,
-) -> None:
-    """Write images into shards, by the first bits of their identity: an image more or less changes its shard alone.
+class Shard(NamedTuple):
+    """A shard that is being written: its file, its first row among all, their end, and the bytes before the pixels."""
+
+    path: Path
+    start: int
+    stop: int
+    head: int
+
+
+def lay_out(rows: pd.DataFrame, image_shape: tuple[int, int, int], folder: Path) -> list[Shard]:
+    """Write the manifest of the rows and the head of each shard, by the first bits of the images' identities: an image
+    more or less changes its shard alone. The caller writes the pixels behind the heads.
 
     Args:
-        rows: the images' manifest, with the columns id (md5) and label, sorted by id.
-        blocks: uint8 arrays (n, *image_shape), together every row in order; none crosses the end of one of `parts`.
+        rows: with the columns id (md5) and label, sorted by id.
         image_shape: (height, width, channels) of every image.
-        folder: is replaced as a whole; holds images-NNNNN.npy, uint8 arrays (n, *image_shape), and images.csv.
-        finished: is told of each shard's path, first row and end, once it is written.
+        folder: gets images-NNNNN.npy, uint8 arrays (n, *image_shape), and images.csv.
     """
-    blocks = iter(blocks)
-    with replacing_folder(folder) as partial:
-        manifest.write(rows[["id", "label"]], partial / ROWS)
-        for number, (start, stop) in enumerate(parts(rows["id"], image_shape)):
-            path, header = partial / f"images-{number:05}.npy", (stop - start, *image_shape)
-            with path.open("wb", buffering=0) as file:
-                np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": header})
-                while start < stop:
-                    block = next(blocks)
-                    file.write(block.data)
-                    start += len(block)
-            finished(path, stop - header[0], stop)
-
-
-def parts(ids: pd.Series, image_shape: tuple[int, int, int]) -> list[tuple[int, int]]:
-    """The first row and the end of each shard; a shard without rows is none."""
-    count = shard_count(len(ids) * int(np.prod(image_shape)))
-    shard = [int(identity[:8], 16) * count >> 32 for identity in ids]
-    ends = np.cumsum(np.unique(shard, return_counts=True)[1]).tolist()
-    return list(zip([0, *ends[:-1]], ends, strict=True)) if ends else []
+    manifest.write(rows[["id", "label"]], folder / ROWS)
+    count = shard_count(len(rows) * int(np.prod(image_shape)))
+    number = [int(identity[:8], 16) * count >> 32 for identity in rows["id"]]
+    ends = np.cumsum(np.unique(number, return_counts=True)[1]).tolist()
+    laid_out: list[Shard] = []
+    for start, stop in zip([0, *ends], ends, strict=False):
+        path = folder / f"images-{len(laid_out):05}.npy"
+        with path.open("wb") as file:
+            shape = (stop - start, *image_shape)
+            np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+            laid_out.append(Shard(path, start, stop, file.tell()))
+            if hasattr(os, "posix_fallocate"):  # a full disk says so before hours of work; writing is cheaper, too
+                os.posix_fallocate(file.fileno(), 0, file.tell() + int(np.prod(shape)))
+    return laid_out
 
 
 def shard_count(size: int) -> int:
