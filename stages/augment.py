@@ -27,12 +27,12 @@ def main(train_folder: str, classes_png: str, augment_png: str) -> None:
     sheets.contact_sheet(rows, names[:CLASSES], [heading], classes_png)
     shown = dict.fromkeys(names[:AUGMENTED], settings) | {f"{key} alone": one for key, one in _alone(settings)}
     chosen = [int(found[names[number % len(names)]][0]) for number in range(len(shown))]
-    targets = np.zeros((len(images), 1))
+    labels = np.zeros(len(images), int)  # mixing them is for training
     pictures = [images[chosen]]
     for epoch in range(COLUMNS - 1):
         drawn = augment.draws(len(images), seed, epoch)
         each = zip(chosen, shown.values(), strict=True)
-        made = [augment.batch(images, targets, np.array([row]), drawn, **one)[0] for row, one in each]
+        made = [augment.batch(images, labels, 1, np.array([row]), drawn, **one)[0] for row, one in each]
         pictures.append(np.concatenate(made))
     headings = ["original", "epoch 1", *map(str, range(2, COLUMNS))]
     sheets.contact_sheet(list(np.stack(pictures, axis=1)), list(shown), headings, augment_png)

@@ -7,14 +7,14 @@ import sys
 
 import pandas as pd
 
-from heldout import atomic, charts, manifest, metrics, params, training
+from heldout import atomic, charts, manifest, measuring, metrics, params
 
 
 def main(test_csv: str, test: str, model_folder: str, history_csv: str, metrics_folder: str, plots_folder: str) -> None:
     """Write the scores, one row an image, the confusion matrix and the learning curves."""
     params.installed("tensorflow", "keras", "scikit-learn")
     settings = params.section("evaluate", metrics.scores)
-    _, names, images, labels, probabilities = training.measure(model_folder, test)
+    _, names, images, labels, probabilities = measuring.measure(model_folder, test)
     scores = metrics.scores(labels, probabilities, **settings)
     rows = manifest.read(test_csv).sort_values(["id", "label"])  # the order of the shards
     table = metrics.predictions(images.ids, labels, probabilities, names)

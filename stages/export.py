@@ -5,7 +5,7 @@ $ python -m stages.export models data/processed/test export metrics/export.json
 
 import sys
 
-from heldout import atomic, export, images, params, predict, training
+from heldout import atomic, export, images, measuring, params, predict
 
 
 def main(model_folder: str, test: str, folder: str, export_json: str) -> None:
@@ -13,7 +13,7 @@ def main(model_folder: str, test: str, folder: str, export_json: str) -> None:
     params.installed("tensorflow", "keras", "ai-edge-litert")
     settings = params.section("export", export.write)
     preprocess = params.section("preprocess", images.prepare)
-    model, names, pictures, _, probabilities = training.measure(model_folder, test)
+    model, names, pictures, _, probabilities = measuring.measure(model_folder, test)
     with atomic.replacing_folder(folder) as partial:
         report = export.write(model, partial, pictures, probabilities, **settings)
         atomic.write_text(partial / "labels.txt", "".join(f"{name}\n" for name in names))

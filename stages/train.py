@@ -6,7 +6,7 @@ $ python -m stages.train data/processed/train data/processed/val data/classes.tx
 
 import sys
 
-from heldout import atomic, augment, control, manifest, models, params, resuming, shards, training
+from heldout import atomic, augment, control, devices, manifest, models, params, resuming, shards, training
 
 
 def main(train: str, val: str, classes_txt: str, folder: str, train_json: str, history_csv: str) -> None:
@@ -16,22 +16,30 @@ def main(train: str, val: str, classes_txt: str, folder: str, train_json: str, h
     augmentation = params.section("augment", augment.batch)
     architecture = params.section("model", models.build)
     settings = params.section("train", training.fit)
-    training.deterministic(seed, settings["threads"], settings["precision"])
+    devices.deterministic(seed, settings["threads"], settings["precision"], settings["portable"])
+    hardware = devices.strategy(settings["strategy"])
     class_names = manifest.read_class_names(classes_txt)
-    images = shards.Images(train)
-    model = models.build(images.image_shape, len(class_names), **architecture)
+    images, watched = shards.Images(train), shards.Images(val)
+    with hardware.scope():
+        model = models.build(images.image_shape, len(class_names), **architecture)
+    ran = devices.description(hardware, settings["threads"], settings["portable"])
     print(
-        f"train: {model.count_params():,} parameters, {len(images)} images, {settings['threads']} threads", flush=True
+        f"train: {model.count_params():,} parameters, {len(images)} images, "
+        f"{ran['replicas']} x {ran['device']}, {ran['threads']} threads",
+        flush=True,
     )
-    watched = shards.Images(val)
-    state = resuming.place(seed, augmentation, architecture, settings, class_names, images.digest(), watched.digest())
-    history = training.fit(model, images, watched, class_names, augmentation, seed, state, **settings)
+    inputs = (seed, augmentation, architecture, settings, class_names, images.digest(), watched.digest(), ran)
+    state = resuming.State(resuming.place(*inputs))
+    history = training.fit(model, images, watched, class_names, augmentation, seed, state, hardware, **settings)
+    if not devices.is_chief(hardware):
+        print("train: ended well; the first worker writes the result")
+        return
     with atomic.replacing(f"{folder}/model.weights.h5") as partial:
         model.save_weights(partial)
     description = {"class_names": class_names, "image_shape": images.image_shape, "model": architecture}
-    atomic.write_json(f"{folder}/model.json", description | {"threads": settings["threads"]})
+    atomic.write_json(f"{folder}/model.json", description | {"trained_on": ran})
     manifest.write(history.round(6), history_csv)
-    state.unlink(missing_ok=True)  # it ended well
+    state.path.unlink(missing_ok=True)  # it ended well
     summary = training.summary(history, model.count_params())
     atomic.write_json(train_json, summary)
     print(f"train: best in epoch {summary['best_epoch']} of {summary['epochs']}, ", end="")

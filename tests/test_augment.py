@@ -35,8 +35,8 @@ def drawn(values: dict[str, float], count: int = 1) -> np.ndarray:
 
 
 def batch(images: np.ndarray, values: dict[str, float], **changed) -> np.ndarray:
-    targets = np.eye(max(2, len(images)), dtype=np.float32)[: len(images)]
-    return augment.batch(images, targets, np.arange(len(images)), drawn(values, len(images)), **(OFF | changed))[0]
+    rows = np.arange(len(images))
+    return augment.batch(images, rows, len(rows), rows, drawn(values, len(images)), **(OFF | changed))[0]
 
 
 def test_nothing_asked_changes_nothing():
@@ -117,7 +117,7 @@ def mixed(values: dict[str, float], **changed) -> tuple[np.ndarray, np.ndarray]:
     images = np.stack([np.full((10, 10, 1), 200, np.uint8), np.full((10, 10, 1), 100, np.uint8)])
     table = drawn(values, 2)
     table[:, augment.COLUMN["partner"]] = [0.5, -0.5]
-    return augment.batch(images, np.eye(2), np.arange(2), table, **(OFF | changed))
+    return augment.batch(images, np.arange(2), 2, np.arange(2), table, **(OFF | changed))
 
 
 def test_mixup_blends_pixels_and_targets():
@@ -140,14 +140,14 @@ def test_with_both_chance_takes_either():
 def test_everything_at_once_keeps_what_must_hold():
     random = np.random.default_rng(0)
     images = random.integers(0, 256, (50, 16, 16, 3), np.uint8)
-    targets = np.eye(5, dtype=np.float32)[random.integers(0, 5, 50)]
+    labels = random.integers(0, 5, 50)
     every = {name: 0.3 for name in OFF if name not in ("fill", "horizontal_flip", "vertical_flip")}
     settings = OFF | every | {"horizontal_flip": True, "vertical_flip": True}
     table = augment.draws(50, 0, 1)
-    pixels, answers = augment.batch(images, targets, np.arange(50), table, **settings)
+    pixels, answers = augment.batch(images, labels, 5, np.arange(50), table, **settings)
     assert pixels.dtype == np.uint8 and pixels.shape == images.shape
     assert answers.sum(axis=1) == pytest.approx(1, abs=1e-6)
-    some, their = augment.batch(images, targets, np.array([7, 3]), table, **settings)
+    some, their = augment.batch(images, labels, 5, np.array([7, 3]), table, **settings)
     assert np.array_equal(some, pixels[[7, 3]]) and np.array_equal(their, answers[[7, 3]])
 
 

@@ -15,13 +15,14 @@ from conftest import ROOT, write_image
 from test_augment import OFF
 from test_shards import scan, write
 
-from heldout import models, resuming, shards, training
+from heldout import control, devices, feeding, models, resuming, shards, training
 
 PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
 ARCHITECTURE = PARAMS["model"] | {"filters": [8, 16], "dense_units": 32, "dropout": 0.0}
 SETTINGS = PARAMS["train"] | {"epochs": 2, "batch_size": 8, "learning_rate": 0.003, "patience": 5}
 NAMES = ["cat", "dog", "wolf"]
 STATE = Path(".dvc/state/run.npz")  # in a temporary folder
+ONE = devices.strategy("one")
 
 
 @pytest.fixture
@@ -35,6 +36,18 @@ def fresh(images: shards.Images, seed: int = 0) -> keras.Model:
     return models.build(images.image_shape, 3, **ARCHITECTURE)
 
 
+def train(model: keras.Model, images: shards.Images, augmentation: dict, **settings) -> pd.DataFrame:
+    state = resuming.State(STATE)
+    return training.fit(model, images, images, NAMES, augmentation, 0, state, ONE, **settings)
+
+
+def loss_of(model: keras.Model, images: shards.Images, name: str = "cross_entropy") -> float:
+    """The mean loss of all images, by Keras's own prediction."""
+    answers = model.predict(images[np.arange(len(images))], verbose=0)
+    targets = np.eye(len(NAMES), dtype=np.float32)[images.numbers(NAMES)]
+    return float(np.mean(control.loss(name, 0)(targets, answers)))
+
+
 def test_a_fresh_model_is_at_chance(images):
     answers = fresh(images).predict(images[np.arange(24)], verbose=0)
     assert answers.sum(axis=1) == pytest.approx(1, abs=1e-5)
@@ -44,18 +57,15 @@ def test_a_fresh_model_is_at_chance(images):
 
 def test_one_batch_can_be_learned_by_heart(images):
     model = fresh(images)
-    history = training.fit(model, images, images, NAMES, OFF, 0, STATE, **(SETTINGS | {"epochs": 60, "patience": 60}))
+    history = train(model, images, OFF, **(SETTINGS | {"epochs": 60, "patience": 60}))
     assert history["val_accuracy"].iloc[-1] == 1.0
     assert history["val_loss"].iloc[-1] < 0.05
 
 
 def test_the_weights_of_the_best_epoch_are_kept(images):
     model = fresh(images)
-    history = training.fit(
-        model, images, images, NAMES, OFF, 0, STATE, **(SETTINGS | {"epochs": 6, "learning_rate": 0.05})
-    )
-    kept = model.evaluate(training.evaluation_batches(images, images.numbers(NAMES), 3), verbose=0)[0]
-    assert kept == pytest.approx(history["val_loss"].min(), rel=1e-5)
+    history = train(model, images, OFF, **(SETTINGS | {"epochs": 6, "learning_rate": 0.05}))
+    assert loss_of(model, images) == pytest.approx(history["val_loss"].min(), rel=1e-5)
     assert training.summary(history, 7)["best_epoch"] == history["val_loss"].idxmin() + 1
 
 
@@ -80,16 +90,24 @@ def test_every_technique_learns_gives_the_same_bytes_again_and_keeps_its_best(im
         STATE.unlink(missing_ok=True)
         keras.config.set_dtype_policy(settings["precision"])
         model = fresh(images)
-        history = training.fit(model, images, images, NAMES, OFF, 0, STATE, **settings)
+        history = train(model, images, OFF, **settings)
         seen.append((history, model.get_weights()))
     keras.config.set_dtype_policy("float32")
     assert seen[0][0].equals(seen[1][0])
     assert all(np.array_equal(one, two) for one, two in zip(seen[0][1], seen[1][1], strict=True))
     assert history["val_loss"].min() < 0.7 * history["val_loss"].iloc[0]
-    kept = model.evaluate(training.evaluation_batches(images, images.numbers(NAMES), 3), verbose=0)[0]
-    unsmoothed = model.predict(images[np.arange(24)], verbose=0)[np.arange(24), images.numbers(NAMES)]
-    assert np.isfinite(unsmoothed).all()
+    kept = loss_of(model, images, settings["loss"])
     assert kept == pytest.approx(history["val_loss"].min(), rel=2e-2 if "precision" in changed else 1e-4)
+
+
+def test_accumulated_batches_do_what_one_large_batch_does(images):
+    weights = []
+    for batch_size, accumulate in ((8, 1), (4, 2), (2, 4)):
+        model = fresh(images)
+        STATE.unlink(missing_ok=True)
+        train(model, images, OFF, **(SETTINGS | {"batch_size": batch_size, "accumulate": accumulate, "clip_norm": 0.5}))
+        weights.append(model.get_weights())
+    assert all(np.allclose(a, b, atol=1e-5) for other in weights[1:] for a, b in zip(weights[0], other, strict=True))
 
 
 class Cut(Exception):
@@ -97,34 +115,41 @@ class Cut(Exception):
 
 
 @TECHNIQUES
-@pytest.mark.parametrize("every", [1, 3])
-def test_a_run_that_was_cut_short_ends_in_the_same_bytes(images, changed, every, monkeypatch):
-    settings = SETTINGS | {"epochs": 9, "learning_rate": 0.05, "patience": 3, "checkpoint_every": every} | changed
+@pytest.mark.parametrize(("every", "unit"), [(1, "epochs"), (3, "epochs"), (2, "steps")])
+def test_a_run_that_was_cut_short_ends_in_the_same_bytes(images, changed, every, unit, monkeypatch):
+    """Cut in three steps, most of them within an epoch of 3 steps (2 where gradients are accumulated)."""
+    settings = SETTINGS | {"epochs": 9, "learning_rate": 0.05, "patience": 3} | changed
+    settings |= {"checkpoint_every": every, "checkpoint_unit": unit}
+    steps = -(-24 // (8 * settings["accumulate"]))
+    interval = every * (steps if unit == "epochs" else 1)
     mixing = OFF | {"mixup": 0.3, "cutmix": 1.0, "rotation": 20, "fill": "nearest"}
     keras.config.set_dtype_policy(settings["precision"])
 
     def run() -> tuple[pd.DataFrame, list]:
         keras.utils.set_random_seed(0)
         model = models.build(images.image_shape, 3, **(ARCHITECTURE | {"dropout": 0.5, "batch_norm": True}))
-        history = training.fit(model, images, images, NAMES, mixing, 0, STATE, **settings)
-        return history, model.get_weights()
+        return train(model, images, mixing, **settings), model.get_weights()
 
     whole, weights = run()
     STATE.unlink(missing_ok=True)
-    shown = training.Progress.on_epoch_end
-    for last in (0, 2, 5):
+    first = 0
+    for last in (2, 7, 13):
+        passed = 0
 
-        def cut(self, epoch, logs=None, last=last):
-            if epoch == last:
+        def cut(self, batch, logs=None, last=last):
+            nonlocal passed
+            if self.epoch * steps + batch == last:
                 raise Cut
-            shown(self, epoch, logs)
+            passed += 1
 
         with monkeypatch.context() as patch:
-            patch.setattr(training.Progress, "on_epoch_end", cut)
-            if last < len(whole):
+            patch.setattr(control.LearningRate, "on_train_batch_end", cut)
+            if last < steps * len(whole):
                 with pytest.raises(Cut):
                     run()
-                assert STATE.is_file() == (last >= every)
+                assert passed == last - first
+                first = last // interval * interval  # less than an interval is repeated
+                assert STATE.is_file() == (first > 0)
     resumed, again = run()
     keras.config.set_dtype_policy("float32")
     assert resumed.equals(whole)
@@ -134,7 +159,7 @@ def test_a_run_that_was_cut_short_ends_in_the_same_bytes(images, changed, every,
 def test_a_damaged_state_begins_again(images, capsys):
     STATE.parent.mkdir(parents=True)
     STATE.write_bytes(b"PK damaged")
-    history = training.fit(fresh(images), images, images, NAMES, OFF, 0, STATE, **SETTINGS)
+    history = train(fresh(images), images, OFF, **SETTINGS)
     assert len(history) == 2
     assert "run.npz is damaged, so training begins again" in capsys.readouterr().out
 
@@ -151,14 +176,10 @@ def test_a_state_belongs_to_its_inputs_and_code(images, tmp_path, monkeypatch):
 
 
 def test_patience_ends_the_run(images):
-    history = training.fit(
+    history = train(
         fresh(images),
         images,
-        images,
-        NAMES,
         OFF,
-        0,
-        STATE,
         **(SETTINGS | {"epochs": 40, "learning_rate": 0.1, "patience": 1}),
     )
     assert len(history) < 40
@@ -168,30 +189,47 @@ def test_a_loss_that_is_no_number_ends_in_a_clear_line(images):
     model = fresh(images)
     model.layers[2].kernel.assign(np.full(model.layers[2].kernel.shape, np.nan))
     with pytest.raises(
-        ValueError, match=r"the loss is not a number in epoch 1: lower train.learning_rate \(now 0.003\)"
+        ValueError, match=r"the loss is not a number in epoch 1: lower train.learning_rate \(0.003 just now\)"
     ):
-        training.fit(model, images, images, NAMES, OFF, 0, STATE, **SETTINGS)
+        train(model, images, OFF, **SETTINGS)
 
 
-def test_batches_hold_every_image_once_an_epoch_in_an_order_of_its_own(images):
-    labels, weights = np.arange(24, dtype=np.int32), np.arange(24, dtype=np.float32)
-    made = training.train_batches(images, labels, weights, OFF, 0, epochs=range(2), batch_size=7).as_numpy_iterator()
-    batches = [(pixels, targets.argmax(axis=1), weight) for pixels, targets, weight in made]
-    assert [len(numbers) for _, numbers, _ in batches] == [7, 7, 7, 3] * 2
-    first, second = (np.concatenate([numbers for _, numbers, _ in part]) for part in (batches[:4], batches[4:]))
-    assert sorted(first) == sorted(second) == list(range(24))
-    assert first.tolist() != second.tolist()
-    for pixels, numbers, weight in batches:
-        assert np.array_equal(pixels, images[numbers])
-        assert np.array_equal(weight, numbers)
+@pytest.mark.parametrize(("replicas", "accumulate"), [(1, 1), (2, 1), (3, 1), (1, 2), (2, 3)])
+def test_the_parts_of_a_pass_hold_every_image_once_in_an_order_of_its_own(images, replicas, accumulate):
+    labels, weights = np.arange(24), np.arange(24, dtype=np.float32)
+    feed = feeding.training(images, labels, weights, OFF, 0, batch_size=7, accumulate=accumulate)
+    assert feed.steps == -(-24 // (7 * accumulate))
+    orders = []
+    for first in (0, feed.steps):
+        order = []
+        for step in range(first, first + feed.steps):
+            parts = [feed.part(step, replica, replicas) for replica in range(replicas)]
+            assert len({part.pixels.shape for part in parts}) == 1
+            assert {len(part.pixels) for part in parts} == {accumulate}
+            seen = sum(part.real.sum() for part in parts)
+            assert {float(part.total) for part in parts} == {seen}
+            for part in parts:
+                numbers = part.targets.argmax(axis=-1)
+                assert np.array_equal(part.pixels, images[numbers.ravel()].reshape(part.pixels.shape))
+                assert np.array_equal(part.weights, numbers * part.real)
+                order += numbers[part.real == 1].tolist()
+        assert sorted(order) == list(range(24))
+        orders.append(order)
+    assert orders[0] != orders[1]
+    whole = feeding.training(images, labels, weights, OFF, 0, batch_size=7 * accumulate)
+    alone = [whole.part(step, 0, 1).targets[0].argmax(axis=-1) for step in range(whole.steps)]
+    assert np.concatenate(alone).tolist() == orders[0]  # the same images a step, whatever shares them
 
 
-def test_evaluation_batches_are_the_images_as_they_are(images, monkeypatch):
-    monkeypatch.setattr(training, "EVALUATION_BATCH", 10)
-    batches = list(training.evaluation_batches(images, images.numbers(NAMES), 3).as_numpy_iterator())
-    assert np.array_equal(np.concatenate([pixels for pixels, *_ in batches]), images[np.arange(24)])
-    assert np.array_equal(np.concatenate([targets for _, targets, _ in batches]).argmax(axis=1), images.numbers(NAMES))
-    assert all((weights == 1).all() for *_, weights in batches)
+def test_evaluation_sees_the_images_as_they_are(images, monkeypatch):
+    monkeypatch.setattr(feeding, "EVALUATION_BATCH", 10)
+    feed = feeding.evaluation(images, images.numbers(NAMES), 3)
+    assert feed.steps == 3
+    parts = [feed.part(step, 0, 1) for step in range(6)]
+    pixels = np.concatenate([part.pixels[0] for part in parts[:3]])
+    assert np.array_equal(pixels, images[np.arange(24)])
+    assert np.array_equal(np.concatenate([part.targets[0] for part in parts[3:]]).argmax(axis=1), images.numbers(NAMES))
+    assert all((part.weights == 1).all() for part in parts)
 
 
 def test_wrong_weights_are_refused(images, tmp_path):

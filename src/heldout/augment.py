@@ -35,7 +35,8 @@ def draws(count: int, seed: int, epoch: int) -> np.ndarray:
 
 def batch(
     images,
-    targets: np.ndarray,
+    labels: np.ndarray,
+    num_classes: int,
     rows: np.ndarray,
     drawn: np.ndarray,
     *,
@@ -61,7 +62,8 @@ def batch(
 
     Args:
         images: all training images: `images[rows]` is a uint8 array (n, height, width, channels).
-        targets: float array (count, num_classes), one-hot: of all of them.
+        labels: int (count,), the class numbers of all of them.
+        num_classes: of the targets.
         rows: int (n,): those of the batch.
         drawn: float (count, len(COLUMN)) in [-1, 1), from `draws`.
         rotation: the largest turn either way, degrees.
@@ -90,11 +92,19 @@ def batch(
             pixels = recolour(pixels, draw, brightness, contrast, saturation)
         return erase(pixels, draw, erasing) if erasing else pixels
 
-    pixels, answers = altered(rows), targets[rows].astype(np.float32)
+    pixels, answers = altered(rows), one_hot(labels[rows], num_classes)
     if mixup or cutmix:
         partners = (_share(drawn[rows, COLUMN["partner"]]) * len(drawn)).astype(int)
-        return mix(pixels, answers, altered(partners), targets[partners], drawn[rows], mixup, cutmix)
+        others = one_hot(labels[partners], num_classes)
+        return mix(pixels, answers, altered(partners), others, drawn[rows], mixup, cutmix)
     return pixels, answers
+
+
+def one_hot(labels: np.ndarray, num_classes: int) -> np.ndarray:
+    """Class numbers (n,) as float32 targets (n, num_classes)."""
+    targets = np.zeros((len(labels), num_classes), np.float32)
+    targets[np.arange(len(labels)), labels] = 1
+    return targets
 
 
 def warp(

@@ -16,7 +16,7 @@ LOWEST = 0.001  # of the learning rate: where plateau ends
 
 
 def optimizer(
-    name: str, momentum: float, nesterov: bool, weight_decay: float, clip_norm: float, accumulate: int, ema: float
+    name: str, momentum: float, nesterov: bool, weight_decay: float, clip_norm: float, ema: float
 ) -> keras.Optimizer:
     """Keras's optimizer of that name; its learning rate is set by `LearningRate` before each step.
 
@@ -25,13 +25,11 @@ def optimizer(
         momentum, nesterov: of sgd.
         weight_decay: decoupled from the gradient (Loshchilov and Hutter, 2019); 0 is off.
         clip_norm: the largest norm of all gradients together; 0 is off.
-        accumulate: batches whose gradients are averaged into one update.
         ema: the momentum of a moving average of the weights, which is what is then kept; 0 is off.
     """
     common: dict[str, Any] = {
         "weight_decay": float(weight_decay) if weight_decay or name == "adamw" else None,
         "global_clipnorm": clip_norm or None,
-        "gradient_accumulation_steps": accumulate if accumulate > 1 else None,
         "use_ema": ema > 0,
         "ema_momentum": ema or 0.99,
     }
@@ -41,10 +39,11 @@ def optimizer(
 
 
 def loss(name: str, label_smoothing: float) -> keras.losses.Loss:
-    """Cross-entropy, or focal loss (Lin et al., 2017, gamma 2), of probabilities against one-hot or mixed targets."""
+    """Cross-entropy, or focal loss (Lin et al., 2017, gamma 2), of probabilities against one-hot or mixed targets; one
+    an image."""
     if name == "focal":
-        return keras.losses.CategoricalFocalCrossentropy(alpha=1.0, gamma=2.0, label_smoothing=label_smoothing)
-    return keras.losses.CategoricalCrossentropy(label_smoothing=label_smoothing)
+        return keras.losses.CategoricalFocalCrossentropy(1.0, 2.0, label_smoothing=label_smoothing, reduction=None)
+    return keras.losses.CategoricalCrossentropy(label_smoothing=label_smoothing, reduction=None)
 
 
 def class_weights(labels: np.ndarray, num_classes: int, balance: str) -> np.ndarray:
@@ -85,7 +84,7 @@ def share(
 
 
 class LearningRate(keras.callbacks.Callback):
-    """Sets the learning rate before each step, and writes it into each epoch's logs."""
+    """Sets the learning rate before each step."""
 
     def __init__(self, learning_rate: float, schedule: str, every: int, factor: float, **shape: Any):
         super().__init__()
@@ -101,9 +100,7 @@ class LearningRate(keras.callbacks.Callback):
         self.model.optimizer.learning_rate = self.learning_rate * self.left * share(step, **self.shape)
 
     def on_epoch_end(self, epoch, logs=None):
-        logs = logs if logs is not None else {}
-        logs["learning_rate"] = float(self.model.optimizer.learning_rate)
-        if self.schedule != "plateau":
+        if logs is None or self.schedule != "plateau":
             return
         self.waited = 0 if logs["val_loss"] < self.best else self.waited + 1
         self.best = min(self.best, logs["val_loss"])

@@ -2,7 +2,6 @@
 
 import json
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -62,7 +61,7 @@ def write(
         path = folder / FILES[name]
         writers[name](path)
         shipped = LOADERS[name](path)
-        answers = np.concatenate([shipped(batch) for batch in _batches(images)])
+        answers = np.concatenate([shipped(batch) for batch in images.batches(BATCH)])
         difference = float(np.abs(answers - probabilities).max())
         changed = int((answers.argmax(axis=1) != probabilities.argmax(axis=1)).sum())
         if not difference <= tolerance:
@@ -146,11 +145,6 @@ def _load_saved_model(path: Path) -> Any:
 
 
 LOADERS = {"keras": _load_keras, "saved_model": _load_saved_model, "tflite": predict.tflite_model}
-
-
-def _batches(images: Images) -> Iterator[np.ndarray]:
-    for start in range(0, len(images), BATCH):
-        yield images[np.arange(start, min(start + BATCH, len(images)))]
 
 
 def _size(path: Path) -> int:

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import math
 import os
 import zipfile
 from pathlib import Path
@@ -26,64 +25,50 @@ def place(*inputs: Any) -> Path:
     return Path(os.environ.get("DVC_ROOT", ".")) / ".dvc" / "state" / f"{name.hexdigest()}.npz"
 
 
-class State(keras.callbacks.Callback):
-    """Saves all that training depends on after every so many epochs, and takes it up again when training begins.
+class State:
+    """All that training depends on, saved now and then and taken up again by the same command.
 
     `BackupAndRestore` loses seeds, the plateau and early stopping (Keras 3.15). Here: every variable of the model, the
-    seeds of dropout among them, and of the optimizer; every number, and list of arrays, that the other callbacks hold;
-    and the history. The order and augmentation of images come from (seed, epoch, row), so they need no state.
-
-    Put it last: the others reset themselves when training begins.
-
-    Args:
-        path: the file.
-        every: epochs.
-        callbacks: the others.
+    seeds of dropout among them, and of the optimizer; every number, and list of arrays, that the callbacks hold; and
+    how far training is. The order and augmentation of images come from (seed, epoch, row), so they need no state.
     """
 
-    def __init__(self, path: Path, every: int, callbacks: list[keras.callbacks.Callback]):
-        super().__init__()
-        self.path, self.every, self.callbacks = path, every, callbacks
-        self.rows: list[dict[str, float]] = []
-        self._saved = self._load()
+    def __init__(self, path: Path):
+        self.path = path
 
-    @property
-    def epoch(self) -> int:
-        """The first epoch (from 0) that is still to be run."""
-        return len(self._saved["rows"]) if self._saved else 0
-
-    def on_train_begin(self, logs=None):
-        if not self._saved:
-            return
-        self.rows = list(self._saved["rows"])
-        self.model.optimizer.build(self.model.trainable_variables)
-        for name, variables in self._variables().items():
+    def restore(self, model: keras.Model, callbacks: list[keras.callbacks.Callback]) -> dict[str, Any] | None:
+        """Put everything back, and say how far training was; None where there is no state. The optimizer is built, and
+        the callbacks have been told that training begins, at which they reset themselves."""
+        saved = self._load()
+        if saved is None:
+            return None
+        for name, variables in _variables(model).items():
             for number, variable in enumerate(variables):
-                variable.assign(self._saved[f"{name}/{number}"])
-        for callback, fields in zip(self.callbacks, self._saved["fields"], strict=True):
+                variable.assign(saved[f"{name}/{number}"])
+        for callback, fields in zip(callbacks, saved["fields"], strict=True):
             for name, value in fields.items():
                 if isinstance(value, dict):
-                    value = [self._saved[key] for key in value["arrays"]]
+                    value = [saved[key] for key in value["arrays"]]
                 setattr(callback, name, value)
+        return saved["progress"]
 
-    def on_epoch_end(self, epoch, logs=None):
-        self.rows.append({name: float(value) for name, value in (logs or {}).items()})
-        # Not where training ends: what is left then is to write the result, and a state would ask for one epoch more.
-        ends = self.model.stop_training or epoch + 1 == self.params["epochs"]
-        if (epoch + 1) % self.every == 0 and not ends and all(map(math.isfinite, self.rows[-1].values())):
-            self._save()
-
-    def _variables(self) -> dict[str, list]:
-        return {"model": self.model.variables, "optimizer": self.model.optimizer.variables}
-
-    def _save(self) -> None:
+    def save(
+        self,
+        model: keras.Model,
+        callbacks: list[keras.callbacks.Callback],
+        progress: dict[str, Any],
+        write: bool = True,
+    ) -> None:
+        """Replace the state, whole or not at all; every worker calls it, because reading may add up, one writes."""
         arrays = {
             f"{name}/{number}": np.asarray(keras.ops.convert_to_numpy(variable))
-            for name, variables in self._variables().items()
+            for name, variables in _variables(model).items()
             for number, variable in enumerate(variables)
         }
+        if not write:
+            return
         fields: list[dict[str, Any]] = []
-        for position, callback in enumerate(self.callbacks):
+        for position, callback in enumerate(callbacks):
             found: dict[str, Any] = {}
             fields.append(found)
             for name, value in vars(callback).items():
@@ -93,7 +78,7 @@ class State(keras.callbacks.Callback):
                     keys = [f"callback/{position}/{name}/{number}" for number in range(len(value))]
                     arrays |= dict(zip(keys, value, strict=True))
                     found[name] = {"arrays": keys}
-        said = np.array(json.dumps({"fields": fields, "rows": self.rows}))
+        said = np.array(json.dumps({"fields": fields, "progress": progress}))
         with replacing(self.path) as partial, partial.open("wb") as file:
             np.savez(file, allow_pickle=False, said=said, **arrays)
 
@@ -107,3 +92,7 @@ class State(keras.callbacks.Callback):
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
             print(f"train: {self.path} is damaged, so training begins again")
             return None
+
+
+def _variables(model: keras.Model) -> dict[str, list]:
+    return {"model": model.variables, "optimizer": model.optimizer.variables}

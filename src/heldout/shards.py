@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -88,6 +89,11 @@ class Images:
         ):
             batch[position] = self._shards[shard][row]
         return batch
+
+    def batches(self, size: int) -> Iterator[np.ndarray]:
+        """All images in order, `size` at a time."""
+        for start in range(0, len(self), size):
+            yield self[np.arange(start, min(start + size, len(self)))]
 
     def digest(self) -> str:
         """The md5 of what tells these images from others: ids, labels and shape, and a few pixels, which tell how they
