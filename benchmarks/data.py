@@ -149,7 +149,7 @@ def bench_index(paths: list[str], work: Path) -> None:
 LOOP = """
 import resource, sys, cv2
 cv2.setNumThreads(1)
-paths = sys.stdin.read().splitlines()
+paths = open(sys.argv[1]).read().splitlines()
 used = lambda: sum(getattr(resource.getrusage(resource.RUSAGE_SELF), key) for key in ("ru_utime", "ru_stime"))
 def loop():
     for path in paths:
@@ -160,36 +160,47 @@ loop()
 print(used() - start)
 """
 
-
-def plain_loop(table: pd.DataFrame) -> float:
-    """CPU seconds of the baseline, in a process of its own: here, memory is kept between images."""
-    lines = "\n".join(table["path"])
-    done = subprocess.run([sys.executable, "-c", LOOP], input=lines, capture_output=True, text=True, check=True)
-    return float(done.stdout)
+OURS = """
+import json, os, pathlib, shutil, sys
+sys.path.insert(0, sys.argv[2])
+import data, pandas as pd
+table, settings, out = pd.read_csv(sys.argv[3], dtype=str), json.loads(sys.argv[4]), pathlib.Path(sys.argv[5])
+for _ in range(2):  # once to warm up
+    data.forget()
+    shutil.rmtree(out, ignore_errors=True)
+    seconds = data.cpu(lambda: data.build(table, settings, out, threads=1))
+print(seconds)
+"""
 
 
 def bench_exact(table: pd.DataFrame, work: Path) -> None:
-    def measured(work: Callable) -> float:
-        return plain_loop(table) if work is plain_loop else cpu(work)
+    """Each in a process of its own: how fast one is depends on where its memory happens to lie, and the best counts."""
+    (work / "paths.txt").write_text("\n".join(table["path"]))
+    table.to_csv(work / "table.csv", index=False)
+
+    def apart(script: str, *arguments: str) -> Callable:
+        command = [sys.executable, "-c", script, str(work / "paths.txt"), str(Path(__file__).parent), *arguments]
+        return lambda: float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
     def ours(settings: dict) -> Callable:
-        return lambda: build(table, settings, work / "out", threads=1)
+        return apart(OURS, str(work / "table.csv"), json.dumps(settings), str(work / "out"))
 
-    found = least({"loop": plain_loop, "exact": ours(EXACT), "fast": ours(FAST)}, measured)
+    loop = apart(LOOP)
+    found = least({"loop": loop, "exact": ours(EXACT), "fast": ours(FAST)}, lambda run: run())
     name = "cv2.imread + cv2.resize(INTER_AREA)"
     report("preprocess, exact: images per CPU second", found["loop"] / found["exact"], name, ">= 0.95")
     report("preprocess, fast_decode: images per CPU second", found["loop"] / found["fast"], name, ">= 1.8")
     print(f"{'':<66}{len(table) / found['loop']:>8.0f} images per CPU second of the loop")
 
     def threaded(threads: int) -> Callable:
-        return lambda: build(table, EXACT, work / "out", threads=threads)
+        return lambda: build(table, EXACT, work / "out", threads=threads)  # in one process, whichever it is
 
-    found = least({"1": threaded(1), "2": threaded(2)}, wall)
-    report("preprocess: images per second, 2 threads", found["1"] / found["2"], "1 thread", ">= 1.7")
-    bench_keras(table, work, measured)
+    walls = least({"1": threaded(1), "2": threaded(2)}, wall)
+    report("preprocess: images per second, 2 threads", walls["1"] / walls["2"], "1 thread", ">= 1.7")
+    bench_keras(table, work, found)
 
 
-def bench_keras(table: pd.DataFrame, work: Path, measured: Callable) -> None:
+def bench_keras(table: pd.DataFrame, work: Path, apart_seconds: dict[str, float]) -> None:
     """Speed and fidelity of fast_decode and of Keras's own loader, both against the exact result."""
     folder = work / "keras" / "photo"
     folder.mkdir(parents=True)
@@ -215,9 +226,6 @@ def bench_keras(table: pd.DataFrame, work: Path, measured: Callable) -> None:
         env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"},
     )
     keras_seconds = json.loads(done.stdout.splitlines()[-1])
-    settings = least(
-        {"loop": plain_loop, "fast": lambda: build(table, FAST, work / "fast", threads=1)}, measured, runs=10
-    )
     exact, fast = [], []
     for path in table["path"]:
         content = Path(path).read_bytes()
@@ -230,9 +238,14 @@ def bench_keras(table: pd.DataFrame, work: Path, measured: Callable) -> None:
 
     name = "cv2.imread + cv2.resize(INTER_AREA)"
     ours, theirs = psnr(np.stack(fast).astype(np.float32)), psnr(np.load(work / "keras.npy"))
-    report("keras.utils.image_dataset_from_directory: images per CPU second", settings["loop"] / keras_seconds, name)
     report(
-        "fast_decode: images per CPU second", keras_seconds / settings["fast"], "image_dataset_from_directory", "> 1"
+        "keras.utils.image_dataset_from_directory: images per CPU second", apart_seconds["loop"] / keras_seconds, name
+    )
+    report(
+        "fast_decode: images per CPU second",
+        keras_seconds / apart_seconds["fast"],
+        "image_dataset_from_directory",
+        "> 1",
     )
     report(f"fast_decode: PSNR to exact, {ours:.1f} dB", ours / theirs, f"that loader's, {theirs:.1f} dB", "> 1")
 

@@ -58,6 +58,7 @@ OTHER = {
             "precision": "mixed_bfloat16",
             "xla": True,
         },
+        **{"fine_tune_epochs": 1, "fine_tune_layers": 5, "fine_tune_rate": 0.0001},
         **{"threads": 1, "portable": True, "strategy": "mirrored"},
     },
     "evaluate": {"top_k": 3},

@@ -156,6 +156,96 @@ def test_a_run_that_was_cut_short_ends_in_the_same_bytes(images, changed, every,
     assert all(np.array_equal(one, two) for one, two in zip(weights, again, strict=True))
 
 
+@pytest.mark.slow
+def test_a_second_phase_trains_the_upper_layers_and_is_taken_up_again(images, monkeypatch):
+    """Weights of a pretrained network move in its upper layers alone, its statistics nowhere; cut in either phase and
+    between them, the run ends in the same bytes."""
+    architecture = ARCHITECTURE | {"family": "MobileNet", "weights": "none", "pooling": "average", "dense_units": 0}
+    settings = SETTINGS | {"epochs": 2, "fine_tune_epochs": 2, "fine_tune_layers": 6, "fine_tune_rate": 0.01}
+
+    def untrained() -> keras.Model:
+        keras.utils.set_random_seed(0)
+        model = models.build((32, 32, 3), 3, **architecture)
+        for layer in models.pretrained_part(model).layers:
+            if isinstance(layer, keras.layers.BatchNormalization):
+                layer.gamma.assign(np.full(layer.gamma.shape, 5.0))  # else nothing of the image reaches the end
+        return model
+
+    def run(**changed) -> tuple[pd.DataFrame, keras.Model]:
+        model = untrained()
+        return train(model, images, OFF, **(settings | changed)), model
+
+    write(scan(), "data/large", image_size=[32, 32])
+    images = shards.Images("data/large")
+    whole, model = run()
+    assert whole["epoch"].tolist() == [1, 2, 3, 4]
+    assert whole["learning_rate"].tolist() == pytest.approx([0.003, 0.003, 0.01, 0.01])
+    STATE.unlink(missing_ok=True)
+    with monkeypatch.context() as patch:
+        patch.setattr(training.Stopping, "on_train_end", lambda self, logs=None: None)  # leave the last weights
+        last_one = run()[1]
+    before, after = models.pretrained_part(untrained()), models.pretrained_part(last_one)
+    moved = [
+        not all(np.array_equal(a, b) for a, b in zip(one.get_weights(), two.get_weights(), strict=True))
+        for one, two in zip(before.layers, after.layers, strict=True)
+    ]
+    expected = [
+        number >= len(moved) - 6 and "conv" in layer.name and "bn" not in layer.name and bool(layer.get_weights())
+        for number, layer in enumerate(after.layers)
+    ]
+    assert moved == expected and any(moved)
+    STATE.unlink(missing_ok=True)
+    for last in (1, 2, 3):
+
+        def cut(self, epoch, logs=None, last=last):
+            if epoch == last:
+                raise Cut
+
+        with monkeypatch.context() as patch:
+            patch.setattr(training.Progress, "on_epoch_begin", cut)
+            with pytest.raises(Cut):
+                run()
+    history, again = run()
+    assert history.equals(whole)
+    assert all(np.array_equal(a, b) for a, b in zip(model.get_weights(), again.get_weights(), strict=True))
+    STATE.unlink(missing_ok=True)
+    worse, kept = run(fine_tune_rate=1.0)  # ruins it: the first phase's best weights stay
+    if worse["val_loss"].idxmin() < 2:
+        assert loss_of(kept, images) == pytest.approx(worse["val_loss"].min(), rel=1e-4)
+    else:
+        pytest.fail(f"the second phase was to make it worse: {worse}")
+
+
+def test_a_network_without_pretrained_layers_is_told_before_it_trains(images):
+    with pytest.raises(ValueError, match="has no pretrained layers to train further: expected a network of keras"):
+        train(fresh(images), images, OFF, **(SETTINGS | {"fine_tune_epochs": 1}))
+
+
+def test_a_kill_while_the_state_is_written_leaves_the_one_before(images, monkeypatch):
+    settings = SETTINGS | {"epochs": 4}
+    model = fresh(images)
+    whole = train(model, images, OFF, **settings)
+    STATE.unlink(missing_ok=True)
+    save, count = np.savez, 0
+
+    def half(file, **arrays):
+        nonlocal count
+        count += 1
+        if count == 2:
+            file.write(b"PK half of it")
+            raise Cut
+        save(file, **arrays)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(np, "savez", half)
+        with pytest.raises(Cut):
+            train(fresh(images), images, OFF, **settings)
+    assert resuming.State(STATE).progress()["epoch"] == 1
+    again = fresh(images)
+    assert train(again, images, OFF, **settings).equals(whole)
+    assert all(np.array_equal(a, b) for a, b in zip(model.get_weights(), again.get_weights(), strict=True))
+
+
 def test_a_damaged_state_begins_again(images, capsys):
     STATE.parent.mkdir(parents=True)
     STATE.write_bytes(b"PK damaged")

@@ -84,10 +84,13 @@ def share(
 
 
 class LearningRate(keras.callbacks.Callback):
-    """Sets the learning rate before each step."""
+    """Sets the learning rate before each step, counted from `first_epoch`."""
 
-    def __init__(self, learning_rate: float, schedule: str, every: int, factor: float, **shape: Any):
+    def __init__(
+        self, learning_rate: float, schedule: str, every: int, factor: float, first_epoch: int = 0, **shape: Any
+    ):
         super().__init__()
+        self.first_epoch = first_epoch
         self.learning_rate, self.schedule, self.every, self.factor = learning_rate, schedule, every, factor
         self.shape = shape | {"schedule": schedule, "every": every, "factor": factor}
         self.epoch, self.left, self.best, self.waited = 0, 1.0, math.inf, 0
@@ -96,7 +99,7 @@ class LearningRate(keras.callbacks.Callback):
         self.epoch = epoch
 
     def on_train_batch_begin(self, batch, logs=None):
-        step = self.epoch * self.shape["steps_per_epoch"] + batch
+        step = (self.epoch - self.first_epoch) * self.shape["steps_per_epoch"] + batch
         self.model.optimizer.learning_rate = self.learning_rate * self.left * share(step, **self.shape)
 
     def on_epoch_end(self, epoch, logs=None):

@@ -7,6 +7,7 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Iterator
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -156,6 +157,7 @@ def clear() -> None:
         shutil.rmtree(root)
 
 
+@cache
 def _versions() -> dict[str, str]:
     return {name: version(name) for name in ("opencv-python-headless", "numpy")}
 

@@ -27,6 +27,8 @@ GONE = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.DeadlineEx
 class Progress:
     """How far training is: what a killed run needs beside variables and callbacks."""
 
+    phase: int = 0
+    first: int = 0  # the epoch with which the phase began
     epoch: int = 0
     step: int = 0
     sums: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])
@@ -61,6 +63,8 @@ class Loop:
         callbacks: list[keras.callbacks.Callback],
         state: State,
         checkpoint_steps: int,
+        phase: int = 0,
+        before: list[dict[str, float]] | None = None,
     ) -> list[dict[str, float]]:
         """Train to the end, from where `state` is.
 
@@ -70,6 +74,8 @@ class Loop:
             callbacks: Keras's.
             state: is saved every `checkpoint_steps` steps (counted from the first epoch), and not where training ends.
             checkpoint_steps: see there.
+            phase: a state of another one is left alone.
+            before: the logs of the epochs before this phase, which count.
 
         Returns:
             The logs of each epoch: loss, accuracy, val_loss, val_accuracy, learning_rate.
@@ -84,8 +90,12 @@ class Loop:
             self.model.optimizer.build(self.model.trainable_variables)
         self.model.stop_training = False
         listed.on_train_begin()
-        progress = Progress(**(state.restore(self.model, callbacks) or {}))
-        if progress.epoch or progress.step:
+        rows = before or []
+        progress = Progress(phase, len(rows), len(rows), rows=list(rows))
+        found = state.progress()
+        if found and found["phase"] == phase:
+            state.restore(self.model, callbacks)
+            progress = Progress(**found)
             within = f" and {progress.step} steps" if progress.step else ""
             print(f"train: goes on after epoch {progress.epoch}{within}, where it was cut short", flush=True)
         self._agree(progress, train)

@@ -77,6 +77,29 @@ def build(
     return keras.Model(images, last(x), name=family.lower())
 
 
+def pretrained_part(model: keras.Model) -> keras.Model:
+    """The network of keras.applications within a model from `build`.
+
+    Raises:
+        ValueError: where it has none.
+    """
+    networks = [layer for layer in model.layers if isinstance(layer, keras.Model)]
+    if not networks:
+        raise ValueError(
+            f"model.family is {model.name}, which has no pretrained layers to train further: expected a network of "
+            "keras.applications, or train.fine_tune_epochs 0"
+        )
+    return networks[0]
+
+
+def unfreeze(network: keras.Model, layers_from_top: int) -> None:
+    """Let so many layers of a network train, counted from its output; its batch normalization stays as it is."""
+    network.trainable = True
+    for number, layer in enumerate(reversed(network.layers)):
+        if number >= layers_from_top or isinstance(layer, layers.BatchNormalization):
+            layer.trainable = False
+
+
 def load(description: dict[str, Any], weights: str) -> keras.Model:
     """The trained model that models/model.json describes, with its weights.
 

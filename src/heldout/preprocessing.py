@@ -16,8 +16,8 @@ from tqdm import tqdm
 from heldout import decoded, images, shards
 from heldout.atomic import replacing_folder
 
-CHUNK_BYTES = 4 * 2**20  # of images that a thread prepares and writes at once
-CHUNK = 32  # images, at most
+CHUNK_BYTES = 8 * 2**20  # of images that a thread prepares and writes at once
+CHUNK = 128  # images, at most
 AHEAD = 2  # chunks a thread that may wait to be taken
 
 

@@ -36,12 +36,16 @@ class State:
     def __init__(self, path: Path):
         self.path = path
 
-    def restore(self, model: keras.Model, callbacks: list[keras.callbacks.Callback]) -> dict[str, Any] | None:
-        """Put everything back, and say how far training was; None where there is no state. The optimizer is built, and
-        the callbacks have been told that training begins, at which they reset themselves."""
+    def progress(self) -> dict[str, Any] | None:
+        """How far training was; None where there is no state."""
         saved = self._load()
-        if saved is None:
-            return None
+        return saved["progress"] if saved else None
+
+    def restore(self, model: keras.Model, callbacks: list[keras.callbacks.Callback]) -> None:
+        """Put everything back that `save` took. The optimizer is built, and the callbacks have been told that training
+        begins, at which they reset themselves."""
+        saved = self._load()
+        assert saved is not None
         for name, variables in _variables(model).items():
             for number, variable in enumerate(variables):
                 variable.assign(saved[f"{name}/{number}"])
@@ -50,7 +54,6 @@ class State:
                 if isinstance(value, dict):
                     value = [saved[key] for key in value["arrays"]]
                 setattr(callback, name, value)
-        return saved["progress"]
 
     def save(
         self,
@@ -91,6 +94,7 @@ class State:
             return arrays | json.loads(str(arrays.pop("said")))
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
             print(f"train: {self.path} is damaged, so training begins again")
+            self.path.unlink()
             return None
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import pandas as pd
 from pydantic import Field
 
-from heldout import control, devices, feeding, loop
+from heldout import control, devices, feeding, loop, models
 from heldout.process import quiet
 from heldout.resuming import State
 from heldout.shards import Images
@@ -46,6 +46,9 @@ def fit(
     clip_norm: Annotated[float, Field(ge=0)],
     accumulate: PositiveInt,
     ema: Share,
+    fine_tune_epochs: Annotated[int, Field(ge=0)],
+    fine_tune_layers: PositiveInt,
+    fine_tune_rate: Annotated[float, Field(gt=0, le=1)],
     patience: PositiveInt,
     checkpoint_every: PositiveInt,
     checkpoint_unit: Literal["epochs", "steps"],
@@ -74,6 +77,9 @@ def fit(
         loss, label_smoothing: of `control.loss`; the validation loss is the cross-entropy or focal loss without
             smoothing.
         class_weights: of `control.class_weights`; the validation loss is not weighted.
+        fine_tune_epochs: at most so many follow, in a second phase, in which the upper `fine_tune_layers` layers of a
+            pretrained network train as well, at `fine_tune_rate` instead of `learning_rate`; 0 for none.
+        fine_tune_layers, fine_tune_rate: see there.
         patience: epochs without a better validation loss before it ends.
         checkpoint_every, checkpoint_unit: epochs or steps between two savings of the state.
         precision: what `devices.deterministic` has set for the layers.
@@ -86,7 +92,7 @@ def fit(
         The history, one row an epoch: epoch (from 1), loss, accuracy, val_loss, val_accuracy, learning_rate.
 
     Raises:
-        ValueError: where the loss is no longer a number, or another worker is gone.
+        ValueError: where the loss is no longer a number, another worker is gone, or there is nothing to fine-tune.
     """
     labels = train.numbers(class_names)
     weights = control.class_weights(labels, len(class_names), class_weights)
@@ -94,27 +100,44 @@ def fit(
     feed = feeding.training(
         train, labels, weights, augmentation, seed, batch_size=batch_size, accumulate=accumulate
     )  # fmt: skip
-    with hardware.scope():
-        # The optimizer sees a replica's part of the gradients, all of which have one norm together.
-        model.compile(control.optimizer(optimizer, momentum, nesterov, weight_decay, clip_norm / replicas, ema))
-    rate = control.LearningRate(
-        learning_rate, schedule, decay_epochs, decay_factor,
-        steps_per_epoch=feed.steps, epochs=epochs, warmup=warmup_epochs,
-    )  # fmt: skip
-    stopping = keras.callbacks.EarlyStopping("val_loss", patience=patience, mode="min", restore_best_weights=True)
-    averaging = [keras.callbacks.SwapEMAWeights(swap_on_epoch=True)] if ema else []
-    whole = loop.Loop(
-        model, hardware, control.loss(loss, label_smoothing), control.loss(loss, 0),
-        share_first=clip_norm > 0 or precision == "mixed_float16", xla=xla,
-    )  # fmt: skip
-    rows = whole.run(
-        feed,
-        feeding.evaluation(val, val.numbers(class_names), len(class_names)),
-        epochs,
-        [rate, *averaging, stopping, Progress(len(train), shown=devices.is_chief(hardware))],
-        state,
-        checkpoint_every * (feed.steps if checkpoint_unit == "epochs" else 1),
-    )
+    watched = feeding.evaluation(val, val.numbers(class_names), len(class_names))
+    rows: list[dict[str, float]] = []
+    phases = [(epochs, learning_rate)]
+    if fine_tune_epochs:
+        network = models.pretrained_part(model)
+        phases.append((fine_tune_epochs, fine_tune_rate))
+    for phase, (more_epochs, highest_rate) in enumerate(phases):
+        if phase:
+            models.unfreeze(network, fine_tune_layers)
+        found = state.progress()
+        if found and phase < found["phase"]:
+            rows = found["rows"][: found["first"]]
+            continue  # a run that was cut short had ended it
+        if phase:
+            print(f"train: the upper {fine_tune_layers} layers train as well from here on", flush=True)
+        with hardware.scope():
+            # The optimizer sees a replica's part of the gradients, all of which have one norm together.
+            model.compile(control.optimizer(optimizer, momentum, nesterov, weight_decay, clip_norm / replicas, ema))
+        rate = control.LearningRate(
+            highest_rate, schedule, decay_epochs, decay_factor, len(rows),
+            steps_per_epoch=feed.steps, epochs=more_epochs, warmup=warmup_epochs,
+        )  # fmt: skip
+        averaging = [keras.callbacks.SwapEMAWeights(swap_on_epoch=True)] if ema else []
+        best = min((row["val_loss"] for row in rows), default=float("inf"))
+        whole = loop.Loop(
+            model, hardware, control.loss(loss, label_smoothing), control.loss(loss, 0),
+            share_first=clip_norm > 0 or precision == "mixed_float16", xla=xla,
+        )  # fmt: skip
+        rows = whole.run(
+            feed,
+            watched,
+            len(rows) + more_epochs,
+            [rate, *averaging, Stopping(patience, best), Progress(len(train), best, devices.is_chief(hardware))],
+            state,
+            checkpoint_every * (feed.steps if checkpoint_unit == "epochs" else 1),
+            phase,
+            rows,
+        )
     table = pd.DataFrame(rows)
     table.insert(0, "epoch", range(1, len(table) + 1))
     return table
@@ -131,12 +154,26 @@ def summary(history: pd.DataFrame, parameters: int) -> dict[str, float | int]:
     }
 
 
+class Stopping(keras.callbacks.EarlyStopping):
+    """Ends training after `patience` epochs without a better validation loss, and puts the best weights back; those
+    that it begins with where none is better than the loss that they have reached."""
+
+    def __init__(self, patience: int, reached: float):
+        super().__init__("val_loss", patience=patience, mode="min", restore_best_weights=True)
+        self.reached = reached
+
+    def on_train_begin(self, logs=None):
+        super().on_train_begin(logs)
+        if self.reached < float("inf"):
+            self.best, self.best_weights = self.reached, self.model.get_weights()
+
+
 class Progress(keras.callbacks.Callback):
     """One line an epoch for the person who waits. Seconds are printed, never kept: they would differ in every run."""
 
-    def __init__(self, images: int, shown: bool):
+    def __init__(self, images: int, best: float, shown: bool):
         super().__init__()
-        self.images, self.shown, self.best, self.started, self.steps = images, shown, float("inf"), 0.0, 0
+        self.images, self.shown, self.best, self.started, self.steps = images, shown, best, 0.0, 0
 
     def on_epoch_begin(self, epoch, logs=None):
         self.started, self.steps = time.monotonic(), 0
