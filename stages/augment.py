@@ -12,6 +12,7 @@ from heldout import augment, params, shards, sheets
 COLUMNS = 8  # pictures a row
 CLASSES = 40  # rows of the sheet of classes, at most
 AUGMENTED = 6  # rows of all operations together, above a row of each that is on
+MANNERS = ("fill", "magnitude")  # how the others do it; none is on by itself
 
 
 def main(train_folder: str, classes_png: str, augment_png: str) -> None:
@@ -41,8 +42,8 @@ def main(train_folder: str, classes_png: str, augment_png: str) -> None:
 
 def _alone(settings: dict) -> list[tuple[str, dict]]:
     """Each operation that is on, with the others off."""
-    off = {key: type(value)() if key != "fill" else value for key, value in settings.items()}
-    return [(key, off | {key: value}) for key, value in settings.items() if value and key != "fill"]
+    off = {key: type(value)() if key not in MANNERS else value for key, value in settings.items()}
+    return [(key, off | {key: value}) for key, value in settings.items() if value and key not in MANNERS]
 
 
 if __name__ == "__main__":

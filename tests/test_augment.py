@@ -19,6 +19,8 @@ OFF = {
     "contrast": 0,
     "saturation": 0,
     "erasing": 0,
+    "rand_augment": 0,
+    "magnitude": 0,
     "mixup": 0,
     "cutmix": 0,
 }
@@ -142,7 +144,7 @@ def test_everything_at_once_keeps_what_must_hold():
     images = random.integers(0, 256, (50, 16, 16, 3), np.uint8)
     labels = random.integers(0, 5, 50)
     every = {name: 0.3 for name in OFF if name not in ("fill", "horizontal_flip", "vertical_flip")}
-    settings = OFF | every | {"horizontal_flip": True, "vertical_flip": True}
+    settings = OFF | every | {"horizontal_flip": True, "vertical_flip": True, "rand_augment": 3, "magnitude": 9}
     table = augment.draws(50, 0, 1)
     pixels, answers = augment.batch(images, labels, 5, np.arange(50), table, **settings)
     assert pixels.dtype == np.uint8 and pixels.shape == images.shape

@@ -39,6 +39,7 @@ OTHER = {
         **{"rotation": 5, "width_shift": 0.2, "height_shift": 0.2, "shear": 3, "zoom": 0.2, "crop": 0.1},
         **{"horizontal_flip": True, "vertical_flip": True, "fill": "reflect"},
         **{"brightness": 0.1, "contrast": 0.1, "saturation": 0.1, "erasing": 0.1, "mixup": 0.2, "cutmix": 1},
+        **{"rand_augment": 2, "magnitude": 5},
     },
     "model": {
         **{"family": "resnet", "attention": "se", "filters": [8, 8, 8], "batch_norm": True, "depth": 8},

@@ -7,6 +7,8 @@ import numpy as np
 from pydantic import Field
 from scipy.stats import beta
 
+from heldout import randaugment
+
 BORDER = {"nearest": cv2.BORDER_REPLICATE, "reflect": cv2.BORDER_REFLECT_101, "constant": cv2.BORDER_CONSTANT}
 GREY = np.array([0.299, 0.587, 0.114], np.float32)  # red, green and blue by their brightness (ITU-R BT.601)
 ERASED_AREA, ERASED_ASPECT = (0.02, 0.33), (0.3, 3.3)  # of Zhong et al., Random Erasing Data Augmentation, 2020
@@ -20,7 +22,8 @@ REST = (
     *("erase", "erase_area", "erase_aspect", "erase_x", "erase_y"),
     *("mix", "partner", "share", "box_x", "box_y"),
 )
-COLUMN = {name: number for number, name in enumerate(WARP + REST)}
+RANDOM = tuple(f"random_{part}{number}" for part in ("operation", "sign") for number in range(randaugment.MOST))
+COLUMN = {name: number for number, name in enumerate(WARP + REST + RANDOM)}
 
 
 def draws(count: int, seed: int, epoch: int) -> np.ndarray:
@@ -28,7 +31,7 @@ def draws(count: int, seed: int, epoch: int) -> np.ndarray:
 
     Row i depends on (seed, epoch, i) alone, whatever the number of images and the order of batches.
     """
-    parts = [((seed, epoch), len(WARP)), ((seed, epoch, 2), len(REST))]
+    parts = [((seed, epoch), len(WARP)), ((seed, epoch, 2), len(REST)), ((seed, epoch, 3), len(RANDOM))]
     drawn = [np.random.default_rng(key).random((count, columns)) for key, columns in parts]
     return np.concatenate(drawn, axis=1) * 2 - 1
 
@@ -53,6 +56,8 @@ def batch(
     contrast: Share,
     saturation: Share,
     erasing: Probability,
+    rand_augment: Annotated[int, Field(ge=0, le=randaugment.MOST)],
+    magnitude: Annotated[float, Field(ge=0, le=randaugment.STRONGEST)],
     mixup: Alpha,
     cutmix: Alpha,
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -75,6 +80,8 @@ def batch(
         fill: what lies outside: the nearest pixel, the mirror image, or black.
         brightness, contrast, saturation: each by a factor in [1 - it, 1 + it].
         erasing: the probability that a rectangle is painted over with the image's mean (Random Erasing, 2020).
+        rand_augment: how many operations of RandAugment (Cubuk et al., 2020), after the warp and the colours.
+        magnitude: their strength, 0 to 30.
         mixup: the alpha of the beta distribution of the share of a second image (Zhang et al., mixup, 2018); 0 is off.
         cutmix: the same for a rectangle of a second image (Yun et al., CutMix, 2019). With both, chance takes either.
 
@@ -90,6 +97,8 @@ def batch(
         )  # fmt: skip
         if brightness or contrast or saturation:
             pixels = recolour(pixels, draw, brightness, contrast, saturation)
+        if rand_augment:
+            pixels = _randomly(pixels, draw, rand_augment, magnitude, BORDER[fill])
         return erase(pixels, draw, erasing) if erasing else pixels
 
     pixels, answers = altered(rows), one_hot(labels[rows], num_classes)
@@ -211,6 +220,13 @@ def mix(
             )
     shares = kept.astype(np.float32)[:, None]
     return result, (targets * shares + other_targets * (1 - shares)).astype(np.float32)
+
+
+def _randomly(images: np.ndarray, drawn: np.ndarray, count: int, magnitude: float, border: int) -> np.ndarray:
+    which = [COLUMN[f"random_operation{number}"] for number in range(count)]
+    signs = [COLUMN[f"random_sign{number}"] for number in range(count)]
+    each = zip(images, _share(drawn[:, which]), drawn[:, signs], strict=True)
+    return np.stack([randaugment.apply(image, chosen, sign, magnitude, border) for image, chosen, sign in each])
 
 
 def _share(drawn: np.ndarray) -> np.ndarray:
