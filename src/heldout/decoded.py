@@ -7,7 +7,6 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Iterator
-from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -43,12 +42,12 @@ class Decoded:
     def __init__(self, settings: dict[str, Any]):
         self.shape = (*settings["image_size"], 3)
         self.reused = 0
-        root = place()
-        self._folder = root / _key(settings) if root else None
+        root, made_by = place(), settings | _versions()
+        self._folder = root / _key(made_by) if root else None
         self._packs: list[np.ndarray] = []
         self._entries, self._where = np.zeros(0, ENTRY), np.zeros((0, 2), int)
         try:
-            self._open(settings)
+            self._open(made_by)
         except OSError as error:
             self._give_up(error)
 
@@ -88,14 +87,14 @@ class Decoded:
         print(f"preprocess: decoded images are not kept from here on: {error.strerror} ({self._folder})")
         self._folder = None
 
-    def _open(self, settings: dict[str, Any]) -> None:
+    def _open(self, made_by: dict[str, Any]) -> None:
         if not self._folder:
             return
         self._folder.mkdir(parents=True, exist_ok=True)
         if not (self._folder / SETTINGS).exists():
             number, name = tempfile.mkstemp(".json", "new-", self._folder)  # two runs at once may both be here
             with os.fdopen(number, "w", encoding="utf-8") as file:
-                file.write(json.dumps(settings | _versions()))
+                file.write(json.dumps(made_by))
             Path(name).replace(self._folder / SETTINGS)
         entries, where = [self._entries], [self._where]
         paths: list[Path] = []
@@ -157,12 +156,11 @@ def clear() -> None:
         shutil.rmtree(root)
 
 
-@cache
 def _versions() -> dict[str, str]:
     return {name: version(name) for name in ("opencv-python-headless", "numpy")}
 
 
-def _key(settings: dict[str, Any]) -> str:
+def _key(made_by: dict[str, Any]) -> str:
     code = Path(images.__file__).read_bytes()
-    said = json.dumps([settings, _versions()], sort_keys=True).encode()
+    said = json.dumps(made_by, sort_keys=True).encode()
     return hashlib.md5(said + code, usedforsecurity=False).hexdigest()
