@@ -6,7 +6,7 @@ LOCK := $(if $(GPU),requirements-gpu.lock,requirements.lock)
 VENV := .venv
 READY := $(VENV)/.ready-$(LOCK)
 BIN := $(VENV)/bin
-EXTRAS := --extra s3 --extra ssh --extra gs --extra azure
+EXTRAS := --extra s3 --extra ssh --extra gs --extra azure --extra watch
 COMPILE := uv pip compile --quiet --universal --fork-strategy fewest --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header --group dev $(EXTRAS) $(UPGRADE)
 VERSIONS := ai-edge-litert|keras|numpy|opencv-python-headless|scikit-learn|tensorflow

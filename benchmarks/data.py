@@ -29,6 +29,7 @@ from heldout.folders import Found
 ROOT = Path(__file__).resolve().parents[1]
 EXACT = {
     "image_size": [150, 150],
+    "channels": 3,
     "resize": "squash",
     "interpolation": "area",
     "pad_colour": [0, 0, 0],

@@ -114,7 +114,7 @@ def run_ours(folder: str, architecture: dict, epochs: int, **changed) -> None:
     images = shards.Images(folder)
     model = models.build(images.image_shape, 10, **architecture)
     clock: list[tuple[float, float]] = []
-    begin, end = training.Progress.on_epoch_begin, training.Progress.on_train_batch_end
+    begin, end = training.EpochLine.on_epoch_begin, training.EpochLine.on_train_batch_end
 
     def at_begin(self, epoch, logs=None):
         begin(self, epoch, logs)
@@ -125,7 +125,7 @@ def run_ours(folder: str, architecture: dict, epochs: int, **changed) -> None:
         if batch + 1 == self.params["steps"]:
             clock.append(used())
 
-    training.Progress.on_epoch_begin, training.Progress.on_train_batch_end = at_begin, at_end
+    training.EpochLine.on_epoch_begin, training.EpochLine.on_train_batch_end = at_begin, at_end
     few = shards.Images(changed.get("val", folder))
     names = [str(number) for number in range(10)]
     state = resuming.State(Path(folder).parent / "state.npz")

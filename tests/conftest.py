@@ -8,11 +8,23 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
 
+from heldout import index, preprocessing, shards
+from heldout.decoded import Decoded
+
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared" / "data"
+PREPROCESS = {
+    "image_size": [10, 12],
+    "channels": 3,
+    "resize": "squash",
+    "interpolation": "area",
+    "pad_colour": [0, 0, 0],
+    "fast_decode": False,
+}
 # The real graph on the real digits, with a network that trains in seconds.
 SMALL = {
     "preprocess": {"image_size": [22, 22]},
@@ -78,10 +90,31 @@ def environment(tmp_path_factory):
 def photos(tmp_path, monkeypatch):
     """The current folder with data/raw: three classes of eight photos."""
     monkeypatch.chdir(tmp_path)
-    for number, name in enumerate(("cat", "dog", "wolf")):
-        for index in range(8):
-            write_image(Path("data/raw", name, f"{index}.jpg"), 100 * number + index)
+    for kind, name in enumerate(("cat", "dog", "wolf")):
+        for number in range(8):
+            write_image(Path("data/raw", name, f"{number}.jpg"), 100 * kind + number)
     return Path("data/raw")
+
+
+def scan() -> pd.DataFrame:
+    words = {"layout": "auto", "group_pattern": "", "on_problem": "error", "on_conflict": "error"}
+    return index.scan(dir="data/raw", class_depth=1, max_megapixels=9, **words)[0]
+
+
+def write_shards(rows: pd.DataFrame, folder: str, **changed) -> int:
+    """As the stage does it; how many images were decoded."""
+    settings = PREPROCESS | changed
+    rows = rows.sort_values(["id", "label"], ignore_index=True)
+    cache = Decoded(settings)
+    preprocessing.write(rows, folder, cache, **settings)
+    return len(rows) - cache.reused
+
+
+@pytest.fixture
+def images(photos):
+    """Shards of the photos, 16 pixels high and wide, in data/train."""
+    write_shards(scan(), "data/train", image_size=[16, 16])
+    return shards.Images("data/train")
 
 
 def copy_project(to: Path) -> Path:

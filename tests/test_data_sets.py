@@ -16,7 +16,7 @@ pytestmark = [
 ]
 
 
-def reproduce(project: Path, source: Path, **data) -> dict[str, dict]:
+def reproduce(project: Path, source: Path, channels: int = 3, **data) -> dict[str, dict]:
     """What the README says to do with one's own images; the metrics."""
     shutil.copytree(source, project / "data/raw")
     execute("dvc", "add", "-q", "data/raw", cwd=project)
@@ -24,7 +24,7 @@ def reproduce(project: Path, source: Path, **data) -> dict[str, dict]:
         project,
         {
             "data": {"dir": "data/raw"} | data,
-            "preprocess": {"image_size": [32, 32]},
+            "preprocess": {"image_size": [32, 32], "channels": channels},
             "model": {"filters": [32, 64, 128], "dense_units": 128},
             "train": {"epochs": 3},
         },
@@ -48,8 +48,8 @@ def test_photos_in_given_splits(project):
     assert metrics["eval"]["accuracy"] > largest + 0.05, "no better than always naming the largest class"
 
 
-def test_photos_in_a_csv_with_groups(project):
-    metrics = reproduce(project, SHARED / "signs")
+def test_photos_in_a_csv_with_groups_in_grey(project):
+    metrics = reproduce(project, SHARED / "signs", channels=1)
     assert metrics["data"]["images"] == 2062 and metrics["data"]["classes"] == 10 and metrics["data"]["groups"] == 220
     assert metrics["data"]["shared_by_a_random_split"] == pytest.approx(0.9965, abs=0.002)
     assert set(metrics["data"]["leaks"].values()) == {0}
@@ -58,6 +58,11 @@ def test_photos_in_a_csv_with_groups(project):
     assert not set(test["group"]) & set(train["group"])
     assert metrics["eval"]["accuracy"] > 0.3
     assert all(row["changed_answers"] == 0 for row in metrics["export"].values())
+    shape = json.loads((project / "models/model.json").read_text(encoding="utf-8"))["image_shape"]
+    assert shape == [32, 32, 1]
+    answers = execute("python", "-m", "heldout", "predict", test["path"][0], cwd=project).stdout
+    predicted = pd.read_csv(project / "metrics/predictions.csv", dtype=str).set_index("path")["predicted"]
+    assert predicted[test["path"][0]] in answers.split()
 
 
 def test_a_few_new_photos_decode_alone(project):

@@ -5,8 +5,7 @@ from pathlib import Path
 
 import cv2
 import pytest
-from conftest import write_image
-from test_shards import scan, write
+from conftest import scan, write_image, write_shards
 
 from heldout import decoded, shards
 
@@ -20,7 +19,7 @@ def rows(photos):
 
 def build(rows, folder="out", **changed) -> tuple[dict[str, bytes], int]:
     """Write shards as the stage does; their bytes, and how many images were decoded."""
-    count = write(rows, folder, **changed)
+    count = write_shards(rows, folder, **changed)
     return {path.name: path.read_bytes() for path in Path(folder).iterdir()}, count
 
 
@@ -48,7 +47,8 @@ def test_another_split_decodes_none(rows):
 
 
 @pytest.mark.parametrize(
-    "changed", [{"image_size": [12, 10]}, {"interpolation": "linear"}, {"resize": "pad"}, {"fast_decode": True}]
+    "changed",
+    [{"image_size": [12, 10]}, {"channels": 1}, {"interpolation": "linear"}, {"resize": "pad"}, {"fast_decode": True}],
 )
 def test_another_setting_shares_nothing(rows, changed):
     build(rows)

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from test_augment import OFF
-from test_shards import scan, write
 from test_training import ARCHITECTURE, SETTINGS
 
 from heldout import devices, feeding
@@ -34,8 +33,7 @@ SAME_MATHEMATICS = {
 
 
 @pytest.fixture
-def folder(photos):
-    write(scan(), "data/train", image_size=[16, 16])
+def folder(images):
     return Path.cwd()
 
 

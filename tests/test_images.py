@@ -62,7 +62,8 @@ def test_what_is_no_image_is_an_error(content, line):
 
 
 def prepare(pixels: np.ndarray, **changed) -> np.ndarray:
-    settings = {"resize": "squash", "interpolation": "area", "pad_colour": [1, 2, 3], "fast_decode": False}
+    settings = {"channels": 3, "resize": "squash", "interpolation": "area", "fast_decode": False}
+    settings |= {"pad_colour": [1, 2, 3]}
     return images.prepare(encoded(pixels, "PNG"), "x", **(settings | changed))
 
 
@@ -92,6 +93,22 @@ def test_pad_keeps_everything():
     assert prepare(wide, image_size=[2, 2], resize="pad")[..., 0].tolist() == [[10, 30], [1, 1]]
 
 
+def test_one_channel_is_the_brightness_by_hand():
+    colours = np.array([[[255, 0, 0], [0, 255, 0]], [[0, 0, 255], [100, 100, 100]]], np.uint8)
+    one = prepare(colours, image_size=[2, 2], channels=1)
+    assert one.shape == (2, 2, 1)
+    assert one[..., 0].tolist() == [[76, 150], [29, 100]]  # 255 times 0.299, 0.587, 0.114
+    padded = prepare(colours[:1], image_size=[2, 2], channels=1, resize="pad", pad_colour=[0, 255, 0])
+    assert padded[..., 0].tolist() == [[76, 150], [150, 150]]
+
+
+def test_every_grey_keeps_its_value_in_one_channel():
+    ramp = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    settings = {"image_size": [16, 16], "resize": "crop", "interpolation": "area", "pad_colour": [0, 0, 0]}
+    made = images.prepare(encoded(ramp, "PNG"), "x", channels=1, fast_decode=False, **settings)
+    assert np.array_equal(made[..., 0], ramp)
+
+
 def test_a_line_of_pixels_can_be_cropped_and_padded():
     line = grey([[7] * 50])
     for how in ("squash", "crop", "pad"):
@@ -104,7 +121,7 @@ def psnr(one: np.ndarray, other: np.ndarray) -> float:
 
 def test_fast_decode_takes_large_jpegs_alone():
     pixels = cv2.resize(np.random.default_rng(3).integers(0, 256, (12, 16, 3), np.uint8), (160, 120))
-    settings = {"resize": "squash", "interpolation": "area", "pad_colour": [0, 0, 0]}
+    settings = {"channels": 3, "resize": "squash", "interpolation": "area", "pad_colour": [0, 0, 0]}
 
     def both(content, size):
         exact, fast = (

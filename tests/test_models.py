@@ -33,6 +33,17 @@ def test_resnet20_has_its_parameters():
     assert sum(isinstance(layer, keras.layers.Conv2D) for layer in model.layers) == 19 + 2
 
 
+def test_a_wide_resnet_with_the_large_stem_has_its_parameters():
+    model = build((150, 150, 3), family="resnet", depth=8, width=2, stem="large")
+    stem = 3 * 3 * 3 * 32 + 9 * 32**2
+    stages = 2 * 9 * 32**2 + 9 * 32 * 64 + 9 * 64**2 + 9 * 64 * 128 + 9 * 128**2
+    shortcuts = 32 * 64 + 64 * 128
+    norms = 2 * (4 * 32 + 3 * 64 + 3 * 128)
+    trainable = sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)
+    assert trainable == stem + stages + shortcuts + norms + 128 * 10 + 10
+    assert model.get_layer("stage1_block1_add").output.shape == (None, 38, 38, 32)
+
+
 def test_images_too_small_for_the_blocks():
     with pytest.raises(ValueError, match=r"images of 21 x 30 pixels are too small for 3 blocks: expected 22 or more"):
         build((21, 30, 3), filters=[4, 4, 4])

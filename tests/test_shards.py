@@ -3,34 +3,10 @@
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
-from conftest import write_image
+from conftest import PREPROCESS, scan, write_image, write_shards
 
-from heldout import images, index, preprocessing, shards
-from heldout.decoded import Decoded
-
-SETTINGS = {
-    "image_size": [10, 12],
-    "resize": "squash",
-    "interpolation": "area",
-    "pad_colour": [0, 0, 0],
-    "fast_decode": False,
-}
-
-
-def scan() -> pd.DataFrame:
-    words = {"layout": "auto", "group_pattern": "", "on_problem": "error", "on_conflict": "error"}
-    return index.scan(dir="data/raw", class_depth=1, max_megapixels=9, **words)[0]
-
-
-def write(rows: pd.DataFrame, folder: str, **changed) -> int:
-    """As the stage does it; how many images were decoded."""
-    settings = SETTINGS | changed
-    rows = rows.sort_values(["id", "label"], ignore_index=True)
-    cache = Decoded(settings)
-    preprocessing.write(rows, folder, cache, **settings)
-    return len(rows) - cache.reused
+from heldout import images, shards
 
 
 @pytest.fixture
@@ -40,7 +16,7 @@ def rows(photos):
 
 def test_pixels_labels_and_ids_belong_together(rows, monkeypatch):
     monkeypatch.setattr(shards, "SHARD_BYTES", 5 * 10 * 12 * 3)  # five images a shard on average, at most
-    write(rows, "data/processed")
+    write_shards(rows, "data/processed")
     stored = shards.Images("data/processed")
     sizes = [len(np.load(path)) for path in sorted(Path("data/processed").glob("*.npy"))]
     eighths = [int(identity[0], 16) // 2 for identity in rows["id"]]
@@ -51,15 +27,15 @@ def test_pixels_labels_and_ids_belong_together(rows, monkeypatch):
     everything = stored[np.arange(24)]
     for position, identity in enumerate(stored.ids):
         content = Path(by_id["path"][identity]).read_bytes()
-        assert np.array_equal(everything[position], images.prepare(content, "x", **SETTINGS))
+        assert np.array_equal(everything[position], images.prepare(content, "x", **PREPROCESS))
         assert stored.labels[position] == by_id["label"][identity]
     assert stored.numbers(["cat", "dog", "wolf"])[0] == ["cat", "dog", "wolf"].index(stored.labels[0])
 
 
 def test_names_change_no_byte(rows, monkeypatch):
-    write(rows, "one")
+    write_shards(rows, "one")
     Path("data/raw/cat/0.jpg").rename("data/raw/cat/renamed.jpg")
-    write(scan(), "two")
+    write_shards(scan(), "two")
     assert {p.name: p.read_bytes() for p in Path("one").iterdir()} == {
         p.name: p.read_bytes() for p in Path("two").iterdir()
     }
@@ -67,9 +43,9 @@ def test_names_change_no_byte(rows, monkeypatch):
 
 def test_one_image_more_renews_one_shard(rows, monkeypatch):
     monkeypatch.setattr(shards, "SHARD_BYTES", 5 * 10 * 12 * 3)
-    write(rows, "one")
+    write_shards(rows, "one")
     write_image(Path("data/raw/cat/new.jpg"), 999)
-    write(scan(), "two")
+    write_shards(scan(), "two")
     one, two = ({p.name: p.read_bytes() for p in Path(name).glob("*.npy")} for name in ("one", "two"))
     assert one.keys() == two.keys() and len(one) > 3
     assert sum(one[name] != two[name] for name in one) == 1
@@ -86,19 +62,19 @@ def test_how_many_shards(size, count):
 def test_a_bad_image_leaves_nothing(rows):
     Path("data/raw/wolf/3.jpg").write_bytes(b"rotten")
     with pytest.raises(ValueError, match=r"data/raw/wolf/3\.jpg is not the image that the index saw"):
-        write(rows, "data/processed")
+        write_shards(rows, "data/processed")
     assert [path.name for path in Path("data").iterdir()] == ["raw"]
 
 
 def test_only_what_the_manifest_names_is_read(rows):
     Path("data/raw/wolf/3.jpg").unlink()
     Path("data/raw/wolf/4.jpg").write_bytes(b"rotten")
-    write(rows[~rows["path"].str.contains("wolf/[34]")], "data/processed")
+    write_shards(rows[~rows["path"].str.contains("wolf/[34]")], "data/processed")
     assert len(shards.Images("data/processed")) == 22
 
 
 def test_a_missing_shard_is_noticed(rows):
-    write(rows, "data/processed")
+    write_shards(rows, "data/processed")
     write_image(Path("data/other.png"), 1)
     Path("data/processed/images-00000.npy").unlink()
     with pytest.raises(ValueError, match="data/processed is not whole: run `dvc checkout data/processed`"):

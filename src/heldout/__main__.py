@@ -24,8 +24,15 @@ def main(arguments: list[str] | None = None) -> int:
     commands.add_parser("doctor", help="say what is wrong with params.yaml, the image folder or the installed versions")
     command = commands.add_parser("cache", help="say how large the cache of decoded images is")
     command.add_argument("--clear", action="store_true", help="remove it")
+    command = commands.add_parser("recipe", help="put values that go well together, of recipes/, into params.yaml")
+    command.add_argument("name", metavar="NAME", help="of a file in recipes/, such as photos")
+    command.add_argument(
+        "settings", nargs="*", metavar="SECTION.KEY=VALUE", help="more values, such as data.dir=data/raw"
+    )
     options = parser.parse_args(arguments)
-    run = {"predict": _predict, "summary": _summary, "doctor": _doctor, "cache": _cache}[options.command]
+    run = {"predict": _predict, "summary": _summary, "doctor": _doctor, "cache": _cache, "recipe": _recipe}[
+        options.command
+    ]
     return run(options)
 
 
@@ -74,6 +81,14 @@ def _cache(options: argparse.Namespace) -> int:
     if options.clear and lines:
         decoded.clear()
         print(f"removed {decoded.place()}")
+    return 0
+
+
+def _recipe(options: argparse.Namespace) -> int:
+    from heldout import recipes
+
+    changed = recipes.apply(options.name, options.settings)
+    print("\n".join(changed) if changed else f"params.yaml holds the values of {options.name} already")
     return 0
 
 

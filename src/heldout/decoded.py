@@ -15,6 +15,7 @@ import google_crc32c
 import numpy as np
 
 from heldout import images
+from heldout.process import local
 
 ENTRY = np.dtype([("id", "S32"), ("crc", "<u4")])
 SETTINGS = "settings.json"
@@ -28,7 +29,7 @@ def place() -> Path | None:
     said = os.environ.get("HELDOUT_CACHE", "")
     if said == OFF:
         return None
-    return Path(said) if said else Path(os.environ.get("DVC_ROOT", ".")) / ".dvc" / "images"
+    return Path(said) if said else local("images")
 
 
 class Decoded:
@@ -40,7 +41,7 @@ class Decoded:
     """
 
     def __init__(self, settings: dict[str, Any]):
-        self.shape = (*settings["image_size"], 3)
+        self.shape = (*settings["image_size"], settings["channels"])
         self.reused = 0
         root, made_by = place(), settings | _versions()
         self._folder = root / _key(made_by) if root else None

@@ -21,7 +21,6 @@ with quiet():
 Format = Literal["keras", "saved_model", "tflite"]
 FILES = {"keras": "model.keras", "saved_model": "saved_model", "tflite": "model.tflite"}
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time that a zip file can hold
-BATCH = 64
 
 
 def write(
@@ -61,7 +60,7 @@ def write(
         path = folder / FILES[name]
         writers[name](path)
         shipped = LOADERS[name](path)
-        answers = np.concatenate([shipped(batch) for batch in images.batches(BATCH)])
+        answers = np.concatenate([shipped(batch) for batch in images.batches()])
         difference = float(np.abs(answers - probabilities).max())
         changed = int((answers.argmax(axis=1) != probabilities.argmax(axis=1)).sum())
         if not difference <= tolerance:

@@ -8,12 +8,10 @@ import numpy as np
 
 from heldout import augment
 from heldout.process import quiet
-from heldout.shards import Images
+from heldout.shards import BATCH, Images
 
 with quiet():
     import tensorflow as tf
-
-EVALUATION_BATCH = 256
 
 
 class Part(NamedTuple):
@@ -81,11 +79,11 @@ def training(
 
 def evaluation(images: Images, labels: np.ndarray, num_classes: int) -> Feed:
     """Every image once a pass, as it is, in its order."""
-    steps = -(-len(images) // EVALUATION_BATCH)
+    steps = -(-len(images) // BATCH)
 
     def part(step: int, replica: int, replicas: int) -> Part:
-        start = step % steps * EVALUATION_BATCH
-        rows = np.arange(start, min(start + EVALUATION_BATCH, len(images)))
+        start = step % steps * BATCH
+        rows = np.arange(start, min(start + BATCH, len(images)))
         chosen, real = share(rows, replica, replicas, 1)
         return _part(images[chosen], augment.one_hot(labels[chosen], num_classes), real, real, 1, len(rows))
 

@@ -42,6 +42,7 @@ def prepare(
     out: np.ndarray | None = None,
     *,
     image_size: Size,
+    channels: Literal[1, 3],
     resize: Literal["squash", "crop", "pad"],
     interpolation: Literal["area", "linear", "cubic", "lanczos"],
     pad_colour: Colour,
@@ -52,8 +53,9 @@ def prepare(
     Args:
         content: the file's bytes.
         name: how an error calls the file.
-        out: where the result goes, uint8 (*image_size, 3); a new array unless it is given.
+        out: where the result goes, uint8 (*image_size, channels); a new array unless it is given.
         image_size: (height, width) of the result, in pixels.
+        channels: 3 for RGB; 1 for grey, 0.299 red + 0.587 green + 0.114 blue (ITU-R BT.601).
         resize: `squash` to the size whatever the proportions; `crop` after the image covers the size, its proportions
             kept, about the centre; or `pad` (letterbox) what an image that fits into the size leaves free.
         interpolation: how OpenCV computes a pixel; `area` averages, which is right for shrinking photos.
@@ -62,7 +64,7 @@ def prepare(
             twice as large; nearly the same pixels in half the time (benchmarks/data.py measures both).
 
     Returns:
-        uint8 array of shape (*image_size, 3), RGB.
+        uint8 array of shape (*image_size, channels), RGB or grey.
 
     Raises:
         ValueError: where the bytes are no image, or only part of one.
@@ -73,17 +75,20 @@ def prepare(
     # Of what is less than twice too large, linear interpolation sees every pixel, at a fifth of the cost.
     near = factor > 1 and max(pixels.shape[0] / height, pixels.shape[1] / width) < 2
     method = INTERPOLATION["linear" if near and interpolation == "area" else interpolation]
-    out = np.empty((height, width, 3), np.uint8) if out is None else out
+    out = np.empty((height, width, channels), np.uint8) if out is None else out
+    colours = out if channels == 3 else np.empty((height, width, 3), np.uint8)
     if resize == "pad":
         scale = min(height / pixels.shape[0], width / pixels.shape[1])
         rows, columns = (max(1, round(side * scale)) for side in pixels.shape[:2])
         top, left = (height - rows) // 2, (width - columns) // 2
-        out[:] = pad_colour
-        out[top : top + rows, left : left + columns] = cv2.resize(pixels, (columns, rows), interpolation=method)
-        return out
-    if resize == "crop":
-        pixels = _centre(pixels, height / width)
-    return cv2.resize(pixels, (width, height), dst=out, interpolation=method)
+        colours[:] = pad_colour
+        colours[top : top + rows, left : left + columns] = cv2.resize(pixels, (columns, rows), interpolation=method)
+    else:
+        whole = pixels if resize == "squash" else _centre(pixels, height / width)
+        cv2.resize(whole, (width, height), dst=colours, interpolation=method)
+    if channels == 1:
+        out[..., 0] = cv2.cvtColor(colours, cv2.COLOR_RGB2GRAY)
+    return out
 
 
 @cache

@@ -6,14 +6,14 @@ a step's loss is the mean over the images of all replicas, and gradients are cli
 """
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from heldout import devices, feeding
 from heldout.process import quiet
-from heldout.resuming import State
+from heldout.resuming import Progress, State
 
 with quiet():
     import keras
@@ -21,18 +21,6 @@ with quiet():
 
 LOOK = 50  # steps between two looks at the loss, which wait for the device
 GONE = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.DeadlineExceededError, tf.errors.CancelledError)
-
-
-@dataclass
-class Progress:
-    """How far training is: what a killed run needs beside variables and callbacks."""
-
-    phase: int = 0
-    first: int = 0  # the epoch with which the phase began
-    epoch: int = 0
-    step: int = 0
-    sums: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])
-    rows: list[dict[str, float]] = field(default_factory=list)
 
 
 @dataclass
@@ -46,6 +34,7 @@ class Loop:
         share_first: add up the replicas' gradients before the optimizer sees them: needed where it clips them by their
             norm, which must be that of the sum, and where it skips steps that overflow, which all replicas must skip.
         xla: compile the step.
+        watchers: callbacks that only look on; no state of theirs is saved.
     """
 
     model: keras.Model
@@ -54,6 +43,7 @@ class Loop:
     val_loss: keras.losses.Loss
     share_first: bool
     xla: bool
+    watchers: list[keras.callbacks.Callback] = field(default_factory=list)
 
     def run(
         self,
@@ -63,10 +53,9 @@ class Loop:
         callbacks: list[keras.callbacks.Callback],
         state: State,
         checkpoint_steps: int,
-        phase: int = 0,
-        before: list[dict[str, float]] | None = None,
+        progress: Progress,
     ) -> list[dict[str, float]]:
-        """Train to the end, from where `state` is.
+        """Train to the end of a phase, from where `state` is, if that is of this phase.
 
         Args:
             train, val: what is trained on, and what is looked at after each epoch.
@@ -74,8 +63,7 @@ class Loop:
             callbacks: Keras's.
             state: is saved every `checkpoint_steps` steps (counted from the first epoch), and not where training ends.
             checkpoint_steps: see there.
-            phase: a state of another one is left alone.
-            before: the logs of the epochs before this phase, which count.
+            progress: the begin of the phase.
 
         Returns:
             The logs of each epoch: loss, accuracy, val_loss, val_accuracy, learning_rate.
@@ -84,18 +72,16 @@ class Loop:
             ValueError: where the loss is no longer a number, or another worker is gone.
         """
         listed = keras.callbacks.CallbackList(
-            callbacks, model=self.model, epochs=epochs, steps=train.steps, add_history=False, add_progbar=False
-        )
+            [*callbacks, *self.watchers], model=self.model, epochs=epochs, steps=train.steps,
+            add_history=False, add_progbar=False,
+        )  # fmt: skip
         with self.strategy.scope():
             self.model.optimizer.build(self.model.trainable_variables)
         self.model.stop_training = False
         listed.on_train_begin()
-        rows = before or []
-        progress = Progress(phase, len(rows), len(rows), rows=list(rows))
         found = state.progress()
-        if found and found["phase"] == phase:
-            state.restore(self.model, callbacks)
-            progress = Progress(**found)
+        if found and found.phase == progress.phase:
+            progress = state.restore(self.model, callbacks)
             within = f" and {progress.step} steps" if progress.step else ""
             print(f"train: goes on after epoch {progress.epoch}{within}, where it was cut short", flush=True)
         self._agree(progress, train)
@@ -144,8 +130,8 @@ class Loop:
             share_statistics()
             logs = _means("", progress.sums)
             callbacks.on_test_begin()
-            seen = Progress(progress.epoch)
-            logs |= _means("val_", self._added(seen, [look(watched) for _ in range(val.steps)]))
+            seen = self._added(Progress(epoch=progress.epoch), [look(watched) for _ in range(val.steps)])
+            logs |= _means("val_", seen)
             callbacks.on_test_end()
             logs["learning_rate"] = self._rate()
             callbacks.on_epoch_end(progress.epoch, logs)
@@ -254,7 +240,7 @@ class Loop:
         return float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
 
     def _save(self, state: State, callbacks: list[keras.callbacks.Callback], progress: Progress) -> None:
-        state.save(self.model, callbacks, asdict(progress), devices.is_chief(self.strategy))
+        state.save(self.model, callbacks, progress, devices.is_chief(self.strategy))
 
 
 def _right(part: feeding.Part, answers: tf.Tensor, number: int) -> tf.Tensor:

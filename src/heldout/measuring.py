@@ -13,8 +13,6 @@ from heldout.shards import Images
 with quiet():
     import keras
 
-BATCH = 256
-
 
 class Measured(NamedTuple):
     """The trained model, its classes, the images that it is measured on, their class numbers, and its answers."""
@@ -34,5 +32,5 @@ def measure(model_folder: str, folder: str) -> Measured:
     model = models.load(description, f"{model_folder}/model.weights.h5")
     images = Images(folder)
     labels = images.numbers(description["class_names"])
-    probabilities = np.concatenate([model.predict_on_batch(batch) for batch in images.batches(BATCH)])
+    probabilities = np.concatenate([model.predict_on_batch(batch) for batch in images.batches()])
     return Measured(model, description["class_names"], images, labels, probabilities)

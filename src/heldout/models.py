@@ -16,6 +16,7 @@ with quiet():
 
 Units = Annotated[int, Field(ge=1, le=65536)]
 Share = Annotated[float, Field(ge=0, lt=1)]
+MEMORY = 0.9  # of batch normalization's moving statistics; Keras's 0.99 takes 460 steps to leave where it begins
 WIDTHS = (16, 32, 64)  # channels of the three stages of a ResNet for small images
 
 
@@ -28,6 +29,8 @@ def build(
     filters: Annotated[list[Units], Len(1, 8)],
     batch_norm: bool,
     depth: Annotated[int, Field(ge=8, le=1202)],
+    width: Annotated[int, Field(ge=1, le=32)],
+    stem: Literal["small", "large"],
     weights: str,
     pooling: Literal["flatten", "average"],
     dense_units: Annotated[int, Field(ge=0, le=65536)],
@@ -47,6 +50,9 @@ def build(
         filters: cnn: the convolutions' output channels, one a block.
         batch_norm: cnn: normalize after each convolution.
         depth: resnet: layers, 6n + 2: 20, 32, 56.
+        width: resnet: how many times the paper's 16, 32 and 64 channels.
+        stem: resnet: how it begins: `small` with a 3x3 convolution; `large`, for photos, with two that halve the
+            height and width each.
         weights: keras.applications: `imagenet`, `none`, or the path of a file.
         pooling: `flatten` or `average` (over the places) before the dense layer; resnet always averages.
         dense_units: the width of the hidden dense layer; 0 for none. resnet has none.
@@ -62,7 +68,12 @@ def build(
     if family == "cnn":
         x = _cnn(images, filters, batch_norm, ATTENTION[attention], penalty)
     elif family == "resnet":
-        x, pooling, dense_units, dropout = _resnet(images, depth, ATTENTION[attention], penalty), "average", 0, 0.0
+        x, pooling, dense_units, dropout = (
+            _resnet(images, depth, width, stem, ATTENTION[attention], penalty),
+            "average",
+            0,
+            0.0,
+        )
     else:
         x = _pretrained(images, family, weights)
     average = pooling == "average"
@@ -137,7 +148,7 @@ def _cnn(images: Any, filters: list[int], batch_norm: bool, attend: Any, penalty
         name = f"block{number}"
         if batch_norm:
             convolution = layers.Conv2D(channels, 3, use_bias=False, kernel_regularizer=penalty, name=f"{name}_conv")
-            x = layers.BatchNormalization(name=f"{name}_norm")(convolution(x))
+            x = layers.BatchNormalization(momentum=MEMORY, name=f"{name}_norm")(convolution(x))
             x = layers.ReLU(name=f"{name}_relu")(x)
         else:
             x = layers.Conv2D(channels, 3, activation="relu", kernel_regularizer=penalty, name=f"{name}_conv")(x)
@@ -145,10 +156,12 @@ def _cnn(images: Any, filters: list[int], batch_norm: bool, attend: Any, penalty
     return x
 
 
-def _resnet(images: Any, depth: int, attend: Any, penalty: Any) -> Any:
+def _resnet(images: Any, depth: int, width: int, stem: str, attend: Any, penalty: Any) -> Any:
     """The ResNet for small images of 6n + 2 layers (He et al., Deep Residual Learning, 2016, section 4.2).
 
-    A shortcut that changes its width is a 1x1 convolution (the paper's option B).
+    A shortcut that changes its width is a 1x1 convolution (the paper's option B). The width is that of Wide Residual
+    Networks (Zagoruyko and Komodakis, 2016). The large stem is in the manner of ResNet-C (He et al., Bag of Tricks,
+    2019), whose 3x3 convolutions cost a third of the 7x7 convolution and the pooling before them.
     """
     if (depth - 2) % 6:
         raise ValueError(f"model.depth is {depth}: expected 6n + 2, such as 20, 32 or 56")
@@ -158,11 +171,13 @@ def _resnet(images: Any, depth: int, attend: Any, penalty: Any) -> Any:
             channels, size, stride, "same", use_bias=False,
             kernel_initializer="he_normal", kernel_regularizer=penalty, name=f"{name}_conv",
         )  # fmt: skip
-        return layers.BatchNormalization(name=f"{name}_norm")(layer(x))
+        return layers.BatchNormalization(momentum=MEMORY, name=f"{name}_norm")(layer(x))
 
     x = layers.Rescaling(1 / 127.5, offset=-1, name="scale")(images)
-    x = layers.ReLU(name="first_relu")(convolution(x, WIDTHS[0], 3, 1, "first"))
-    for stage, channels in enumerate(WIDTHS, 1):
+    widths = [width * channels for channels in WIDTHS]
+    for name, stride in [("first", 1)] if stem == "small" else [("first", 2), ("second", 2)]:
+        x = layers.ReLU(name=f"{name}_relu")(convolution(x, widths[0], 3, stride, name))
+    for stage, channels in enumerate(widths, 1):
         for block in range(1, (depth - 2) // 6 + 1):
             name, stride = f"stage{stage}_block{block}", 2 if stage > 1 and block == 1 else 1
             shortcut = x if stride == 1 else convolution(x, channels, 1, stride, f"{name}_shortcut")

@@ -50,6 +50,11 @@ def quiet() -> Iterator[None]:
             os.close(screen)
 
 
+def local(name: str) -> Path:
+    """A folder of the repository that DVC leaves alone and git ignores; an experiment's copy uses the original's."""
+    return Path(os.environ.get("DVC_ROOT", ".")) / ".dvc" / name
+
+
 def clear_line(error: BaseException) -> str | None:
     """The line that a user needs to read about `error`, or None where it is a fault of the program."""
     if isinstance(error, KeyboardInterrupt):

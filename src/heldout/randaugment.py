@@ -49,15 +49,18 @@ def _affine(change: Callable[[float], tuple[float, float, float, float]]) -> Cal
             [1, slant_x, -slant_x * y + shift_x * width],
             [slant_y, 1, -slant_y * x + shift_y * height],
         ])  # fmt: skip
-        return cv2.warpAffine(image, affine, (width, height), flags=cv2.INTER_LINEAR, borderMode=border)
+        return _warped(image, affine, border)
 
     return changed
 
 
 def _rotate(image: np.ndarray, strength: float, border: int) -> np.ndarray:
     height, width = image.shape[:2]
-    turn = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), 30 * strength, 1)
-    return cv2.warpAffine(image, turn, (width, height), flags=cv2.INTER_LINEAR, borderMode=border)
+    return _warped(image, cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), 30 * strength, 1), border)
+
+
+def _warped(image: np.ndarray, affine: np.ndarray, border: int) -> np.ndarray:
+    return cv2.warpAffine(image, affine, image.shape[1::-1], flags=cv2.INTER_LINEAR, borderMode=border)
 
 
 # The strengths are those of the paper's code for a magnitude of 30: what is 150 of 331 pixels there is a share here.

@@ -15,6 +15,7 @@ SHARD_BYTES = 32 * 2**20  # of a shard on average, at most; one added image make
 SHARDS = 256  # at most, unless they would hold more than LARGE bytes on average; a power of two, as each number is
 LARGE = 2**30
 ROWS = "images.csv"
+BATCH = 64  # images at a time, where a network only answers
 
 
 class Shard(NamedTuple):
@@ -62,7 +63,7 @@ def shard_count(size: int) -> int:
 class Images:
     """The images of a folder of shards, by mmap: nothing is read before it is asked for.
 
-    `images[indices]` is a uint8 array (len(indices), height, width, 3); `labels` the class name of every row and
+    `images[indices]` is a uint8 array (len(indices), height, width, channels); `labels` the class name of every row and
     `ids` its identity, both arrays of text in the shards' order.
     """
 
@@ -90,7 +91,7 @@ class Images:
             batch[position] = self._shards[shard][row]
         return batch
 
-    def batches(self, size: int) -> Iterator[np.ndarray]:
+    def batches(self, size: int = BATCH) -> Iterator[np.ndarray]:
         """All images in order, `size` at a time."""
         for start in range(0, len(self), size):
             yield self[np.arange(start, min(start + size, len(self)))]

@@ -21,7 +21,7 @@ def contact_sheet(rows: list[np.ndarray], names: list[str], headings: list[str],
     """Write a PNG with a row of pictures for each name.
 
     Args:
-        rows: one uint8 array (n, height, width, 3), RGB, a row; n may differ.
+        rows: one uint8 array (n, height, width, channels), RGB or grey, a row; n may differ.
         names: what stands left of each row.
         headings: what stands above the first pictures; may be fewer than n, and a single one as long as the sheet.
         path: the PNG.
@@ -49,7 +49,7 @@ def _cell(picture: np.ndarray) -> np.ndarray:
     smaller = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_NEAREST)
     cell = np.full((CELL, CELL, 3), 200, np.uint8)
     top, left = (CELL - height) // 2, (CELL - width) // 2
-    cell[top : top + height, left : left + width] = smaller
+    cell[top : top + height, left : left + width] = smaller.reshape(height, width, -1)
     return cell
 
 

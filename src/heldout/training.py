@@ -6,9 +6,9 @@ from typing import Annotated, Literal
 import pandas as pd
 from pydantic import Field
 
-from heldout import control, devices, feeding, loop, models
+from heldout import control, devices, feeding, loop, models, watching
 from heldout.process import quiet
-from heldout.resuming import State
+from heldout.resuming import Progress, State
 from heldout.shards import Images
 
 with quiet():
@@ -101,17 +101,17 @@ def fit(
         train, labels, weights, augmentation, seed, batch_size=batch_size, accumulate=accumulate
     )  # fmt: skip
     watched = feeding.evaluation(val, val.numbers(class_names), len(class_names))
-    rows: list[dict[str, float]] = []
     phases = [(epochs, learning_rate)]
     if fine_tune_epochs:
         network = models.pretrained_part(model)
         phases.append((fine_tune_epochs, fine_tune_rate))
+    rows: list[dict[str, float]] = []
     for phase, (more_epochs, highest_rate) in enumerate(phases):
         if phase:
             models.unfreeze(network, fine_tune_layers)
         found = state.progress()
-        if found and phase < found["phase"]:
-            rows = found["rows"][: found["first"]]
+        if found and phase < found.phase:
+            rows = found.rows[: found.first]
             continue  # a run that was cut short had ended it
         if phase:
             print(f"train: the upper {fine_tune_layers} layers train as well from here on", flush=True)
@@ -124,20 +124,18 @@ def fit(
         )  # fmt: skip
         averaging = [keras.callbacks.SwapEMAWeights(swap_on_epoch=True)] if ema else []
         best = min((row["val_loss"] for row in rows), default=float("inf"))
+        chief = devices.is_chief(hardware)
+        line = EpochLine(len(train), best, chief)
         whole = loop.Loop(
             model, hardware, control.loss(loss, label_smoothing), control.loss(loss, 0),
             share_first=clip_norm > 0 or precision == "mixed_float16", xla=xla,
+            watchers=watching.callbacks(state.path.stem, resumed=bool(found or phase)) if chief else [],
         )  # fmt: skip
         rows = whole.run(
-            feed,
-            watched,
-            len(rows) + more_epochs,
-            [rate, *averaging, Stopping(patience, best), Progress(len(train), best, devices.is_chief(hardware))],
-            state,
+            feed, watched, len(rows) + more_epochs, [rate, *averaging, Stopping(patience, best), line], state,
             checkpoint_every * (feed.steps if checkpoint_unit == "epochs" else 1),
-            phase,
-            rows,
-        )
+            Progress(phase, len(rows), len(rows), rows=list(rows)),
+        )  # fmt: skip
     table = pd.DataFrame(rows)
     table.insert(0, "epoch", range(1, len(table) + 1))
     return table
@@ -168,12 +166,12 @@ class Stopping(keras.callbacks.EarlyStopping):
             self.best, self.best_weights = self.reached, self.model.get_weights()
 
 
-class Progress(keras.callbacks.Callback):
+class EpochLine(keras.callbacks.Callback):
     """One line an epoch for the person who waits. Seconds are printed, never kept: they would differ in every run."""
 
     def __init__(self, images: int, best: float, shown: bool):
         super().__init__()
-        self.images, self.shown, self.best, self.started, self.steps = images, shown, best, 0.0, 0
+        self.images, self.best, self.shown, self.started, self.steps = images, best, shown, 0.0, 0
 
     def on_epoch_begin(self, epoch, logs=None):
         self.started, self.steps = time.monotonic(), 0

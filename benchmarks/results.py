@@ -1,0 +1,131 @@
+"""What the networks reach on two real data sets: the runs behind docs/results.md, each a `dvc repro` of its own.
+
+$ python benchmarks/results.py --clothing FOLDER --signs FOLDER [--work FOLDER] [--rows docs/results.csv]
+
+Every run trains with early stopping on validation images and meets the test images once. Runs that the CSV holds are
+not run again, so a stopped table goes on where it was. At the end it prints the table that docs/results.md shows.
+"""
+
+import argparse
+import json
+import resource
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import yaml
+from scipy.stats import t
+
+ROOT = Path(__file__).resolve().parents[1]
+SEEDS = (0, 1, 2)
+OFF = {"rotation": 0, "width_shift": 0, "height_shift": 0, "zoom": 0}
+MOVED = {"rotation": 10, "width_shift": 0.1, "height_shift": 0.1, "zoom": 0.1}
+DATA = {
+    "clothing": {
+        "data": {"on_conflict": "drop"},
+        "preprocess": {"image_size": [96, 96]},
+        "augment": MOVED | {"horizontal_flip": True},
+        "train": {"epochs": 12},
+    },
+    "signs": {
+        "data": {},
+        "preprocess": {"image_size": [64, 64]},
+        "augment": MOVED,
+        "train": {"epochs": 30},
+    },
+}
+# Each on top of the one above it, but for the last.
+VARIANTS: dict[str, dict] = {
+    "tutorial CNN": {"augment": OFF},
+    "+ augmentation": {},
+    "+ batch normalization": {"model": {"batch_norm": True}},
+    "+ squeeze and excite": {"model": {"batch_norm": True, "attention": "se"}},
+    "ResNet20": {"model": {"family": "resnet", "stem": "large"}},
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    for name in DATA:
+        parser.add_argument(f"--{name}", type=Path, help=f"the folder of images {name}")
+    parser.add_argument("--work", type=Path, help="where the clones are made (a temporary folder)")
+    parser.add_argument("--rows", type=Path, default=ROOT / "docs/results.csv", help="a row a run (%(default)s)")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="heldout-results-") as temporary:
+        work = options.work or Path(temporary)
+        for seed in SEEDS:
+            for data in DATA:
+                for variant in VARIANTS:
+                    if folder := getattr(options, data):
+                        run(work / data, folder, data, variant, seed, options.rows)
+    print(table(pd.read_csv(options.rows)))
+
+
+def run(clone: Path, folder: Path, data: str, variant: str, seed: int, csv: Path) -> None:
+    """Reproduce up to evaluate, and add a row to the CSV unless it is there."""
+    rows = pd.read_csv(csv) if csv.is_file() else pd.DataFrame(columns=["data", "variant", "seed"])
+    if ((rows["data"] == data) & (rows["variant"] == variant) & (rows["seed"] == seed)).any():
+        return
+    if not clone.is_dir():
+        execute("git", "clone", "-q", str(ROOT), str(clone), cwd=ROOT)
+        shutil.copytree(folder, clone / "data/raw")
+        execute("dvc", "add", "-q", "data/raw", cwd=clone)
+    params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8")) | {"seed": seed}
+    params["data"] |= {"dir": "data/raw"}
+    for section, values in [*DATA[data].items(), *VARIANTS[variant].items()]:
+        params[section] = params[section] | values
+    (clone / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False), encoding="utf-8")
+    execute("dvc", "repro", "-q", "preprocess", cwd=clone)
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    execute("dvc", "repro", "-q", "evaluate", cwd=clone)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    scores, trained = (json.loads((clone / f"metrics/{name}.json").read_text("utf-8")) for name in ("eval", "train"))
+    row = {
+        "data": data,
+        "variant": variant,
+        "seed": seed,
+        "test_accuracy": scores["accuracy"],
+        "macro_f1": scores["macro_f1"],
+        "best_epoch": trained["best_epoch"],
+        "epochs": trained["epochs"],
+        "parameters": trained["parameters"],
+        "cpu_seconds": round(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime),
+        "commit": execute("git", "rev-parse", "--short", "HEAD", cwd=clone).strip(),
+    }
+    pd.concat([rows, pd.DataFrame([row])]).to_csv(csv, index=False)
+    print(row, flush=True)
+
+
+def table(rows: pd.DataFrame) -> str:
+    """Markdown: mean and 95 % interval (Student's t over the seeds) of the test accuracy and macro F1."""
+    lines = [
+        "| data | network | test accuracy | macro F1 | epochs | parameters | CPU minutes a run |",
+        "|" + "---|" * 7,
+    ]
+    for (data, variant), runs in rows.groupby(["data", "variant"], sort=False):
+        cells = [interval(runs["test_accuracy"]), interval(runs["macro_f1"])]
+        epochs = " ".join(map(str, runs["epochs"]))
+        cost = f"{runs['cpu_seconds'].mean() / 60:.0f}"
+        lines.append(f"| {' | '.join([data, variant, *cells, epochs, f'{runs.parameters.iloc[0]:,}', cost])} |")
+    return "\n".join(lines)
+
+
+def interval(values: pd.Series) -> str:
+    if len(values) < 2:
+        return f"{values.mean():.3f}"
+    half = t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
+    return f"{values.mean():.3f} ± {half:.3f}"
+
+
+def execute(*command: str, cwd: Path) -> str:
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(command)} failed:\n{done.stdout}{done.stderr}")
+    return done.stdout
+
+
+if __name__ == "__main__":
+    main()
