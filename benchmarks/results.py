@@ -34,7 +34,7 @@ DATA = {
         "data": {},
         "preprocess": {"image_size": [64, 64]},
         "augment": MOVED,
-        "train": {"epochs": 30},
+        "train": {"epochs": 20},
     },
 }
 # Each on top of the one above it, but for the last.
