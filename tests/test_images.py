@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from heldout import images
+from heldout import contents, images
 
 
 def encoded(pixels: np.ndarray, kind: str, **options) -> bytes:
@@ -157,22 +157,22 @@ def test_read_takes_the_file_that_the_index_saw(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("a.jpg").write_bytes(b"one")
     identity = hashlib.md5(b"one").hexdigest()
-    assert images.read("a.jpg", identity) == b"one"
+    assert contents.read("a.jpg", identity) == b"one"
     Path("a.jpg").write_bytes(b"two")
     with pytest.raises(ValueError, match=r"a\.jpg is not the image that the index saw: run `dvc repro`"):
-        images.read("a.jpg", identity)
+        contents.read("a.jpg", identity)
 
 
 @pytest.mark.slow
 def test_read_falls_back_to_the_dvc_cache(restored, monkeypatch):
     monkeypatch.chdir(restored)
-    images._dvc_cache.cache_clear()
+    contents._dvc_cache.cache_clear()
     content = Path("data/sample/0/0000.png").read_bytes()
     identity = hashlib.md5(content).hexdigest()
-    assert images.read("data/sample/0/absent.png", identity) == content
+    assert contents.read("data/sample/0/absent.png", identity) == content
     with pytest.raises(ValueError, match="neither in the work tree nor in the DVC cache: run `dvc pull`"):
-        images.read("data/sample/0/absent.png", "0" * 32)
-    images._dvc_cache.cache_clear()
+        contents.read("data/sample/0/absent.png", "0" * 32)
+    contents._dvc_cache.cache_clear()
 
 
 def test_opencv_reads_what_pillow_reads():

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import ROOT
+from conftest import ROOT, execute
 
 from heldout import augment, images, models, params, recipes, training
 
@@ -52,16 +52,35 @@ def test_values_beside_a_recipe(folder):
 
 
 @pytest.mark.parametrize(
-    ("name", "setting", "line"),
+    ("name", "settings", "line"),
     [
         ("photo", [], r"there is no recipe 'photo' in recipes/: expected photos"),
         ("photos", ["train.epoch=3"], r"params.yaml has no train\.epoch: expected SECTION\.KEY=VALUE with a key that"),
         ("photos", ["epochs=3"], r"params.yaml has no epochs\.: expected"),
+        ("photos", ["train.epochs=["], r"train\.epochs=\[ has a value that is not YAML"),
         ("photos", ["train.epochs"], r"train\.epochs has no value: expected SECTION\.KEY=VALUE"),
     ],
 )
-def test_what_is_not_known_changes_nothing(folder, name, setting, line):
+def test_what_is_not_known_changes_nothing(folder, name, settings, line):
     before = Path("params.yaml").read_bytes()
     with pytest.raises(ValueError, match=line):
-        recipes.apply(name, setting)
+        recipes.apply(name, settings)
     assert Path("params.yaml").read_bytes() == before
+
+
+def test_files_that_are_no_sections_are_named(folder):
+    Path("recipes/broken.yaml").write_text("train: [")
+    with pytest.raises(ValueError, match=r"recipes/broken\.yaml is not YAML"):
+        recipes.apply("broken", [])
+    Path("params.yaml").write_text("nothing")
+    with pytest.raises(ValueError, match=r"params\.yaml: sections were expected, got 'nothing'"):
+        recipes.apply("photos", [])
+
+
+def test_the_command_says_what_has_changed_or_one_line(folder):
+    said = execute("python", "-m", "heldout", "recipe", "photos", cwd=folder).stdout
+    assert "model.family: cnn -> resnet\n" in said
+    again = execute("python", "-m", "heldout", "recipe", "photos", cwd=folder).stdout
+    assert again == "params.yaml holds the values of photos already\n"
+    line = execute("python", "-m", "heldout", "recipe", "nets", cwd=folder, expect=1).stdout
+    assert line == "heldout: there is no recipe 'nets' in recipes/: expected photos\n"

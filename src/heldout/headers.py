@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 from tqdm import tqdm
 
-from heldout import duplicates, images
+from heldout import contents, duplicates, images
 from heldout.folders import Found, Problem
 
 CHUNK = 64  # files that a thread reads before it hands them on
@@ -82,7 +82,7 @@ def _row(file: Found, root: Path, max_megapixels: float) -> Seen | Problem:
     if fault:
         return Problem(printable(file.path), "unusable", *fault)
     try:
-        content = images.content_of(file.path)
+        content = contents.content_of(file.path)
     except OSError as error:
         reason = f"cannot be read ({error.strerror})"
         return Problem(file.path, "unusable", reason, "give yourself the right to, or fetch it again")

@@ -1,14 +1,10 @@
 """From a file's bytes to pixels: the one way that training, evaluation and prediction share."""
 
 import ctypes
-import hashlib
 import io
-import os
 import platform
 import struct
-import subprocess
 from functools import cache
-from pathlib import Path
 from typing import Annotated, Literal
 
 import cv2
@@ -165,42 +161,6 @@ def thumbnail(content: bytes, short: int, side: int, transparent: bool) -> np.nd
     return None if pixels is None else cv2.resize(pixels, (side, side), interpolation=cv2.INTER_AREA)
 
 
-def read(path: str, identity: str) -> bytes:
-    """The bytes of an image that a manifest names, from its path or, where that is absent, from the DVC cache.
-
-    DVC files an image under the md5 that is the manifest's identity, so that `dvc exp run --temp`, queues and partial
-    checkouts, which lack the folder, find it all the same.
-
-    Raises:
-        ValueError: where the image is in neither place, or its bytes are not those that the index saw.
-    """
-    try:
-        content = content_of(path)
-    except FileNotFoundError:
-        place = _dvc_cache() / identity[:2] / identity[2:]
-        if not place.exists():
-            raise ValueError(
-                f"{path} is neither in the work tree nor in the DVC cache: run `dvc pull` or restore it"
-            ) from None
-        content = place.read_bytes()
-    if hashlib.md5(content, usedforsecurity=False).hexdigest() != identity:
-        raise ValueError(f"{path} is not the image that the index saw: run `dvc repro` to index it again")
-    return content
-
-
-def content_of(path: str) -> bytes:
-    """The whole file, by one read of its size: in half the time of Path.read_bytes."""
-    number = os.open(path, os.O_RDONLY)
-    try:
-        size = os.fstat(number).st_size
-        content = os.read(number, size)
-        while len(content) < size and (more := os.read(number, size - len(content))):
-            content += more
-        return content
-    finally:
-        os.close(number)
-
-
 def _imdecode(content: bytes, factor: int = 1) -> np.ndarray | None:
     """Decode at 1/`factor` of the size; imread would crash on a name that is not UTF-8 (OpenCV 5.0)."""
     if not content:
@@ -281,9 +241,3 @@ def _is_cut_short(content: bytes) -> bool:
     except OSError:
         return True
     return False
-
-
-@cache
-def _dvc_cache() -> Path:
-    found = subprocess.run(["dvc", "cache", "dir"], capture_output=True, text=True, check=True)
-    return Path(found.stdout.strip()) / "files" / "md5"

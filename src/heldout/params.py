@@ -20,7 +20,7 @@ def section(name: str, function: Callable, path: str | Path = "params.yaml") -> 
     Raises:
         ValueError: where a key is unknown or missing, or a value has the wrong type or is out of range.
     """
-    values = _load(path).get(name)
+    values = load(path).get(name)
     if not isinstance(values, dict):
         raise ValueError(
             f"{path}: section {name!r} with keys was expected, got {values!r}: `git diff` shows what it was"
@@ -34,7 +34,7 @@ def scalar(name: str, path: str | Path = "params.yaml") -> int:
     Raises:
         ValueError: where it is missing or no whole number.
     """
-    value = _load(path).get(name)
+    value = load(path).get(name)
     if type(value) is not int:
         raise ValueError(f"{path}: {name} is {value!r}: expected a whole number")
     return value
@@ -46,7 +46,7 @@ def installed(*names: str, path: str | Path = "env.yaml") -> None:
     Raises:
         ValueError: where one is not: the run-cache would file its results under the wrong version.
     """
-    wanted = _load(path)
+    wanted = load(path)
     for name in names:
         try:
             found = version(name)
@@ -59,7 +59,12 @@ def installed(*names: str, path: str | Path = "env.yaml") -> None:
             )
 
 
-def _load(path: str | Path) -> dict[str, Any]:
+def load(path: str | Path) -> dict[str, Any]:
+    """A YAML file of sections.
+
+    Raises:
+        ValueError: where it is no YAML, or none of sections.
+    """
     try:
         values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except yaml.YAMLError as error:

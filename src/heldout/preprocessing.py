@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from heldout import decoded, images, shards
+from heldout import contents, decoded, images, shards
 from heldout.atomic import replacing_folder
 
 CHUNK_BYTES = 8 * 2**20  # of images that a thread prepares and writes at once
@@ -99,7 +99,7 @@ def _write_chunk(chunk: Chunk, cache: decoded.Decoded, preprocess: dict) -> Done
         found = cache.get(entry)
         done.decoded_now.append(found is None)
         if found is None:
-            images.prepare(images.read(path, identity), path, out=out, **preprocess)
+            images.prepare(contents.read(path, identity), path, out=out, **preprocess)
         else:
             out[:] = found
         done.checksums.append(decoded.checksum(out))  # at once, while it is in the processor's cache

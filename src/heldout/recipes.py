@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 from ruamel.yaml import YAML
 
-from heldout import atomic
+from heldout import atomic, params
 
 FOLDER = "recipes"
 
@@ -31,23 +31,24 @@ def apply(name: str, settings: list[str], path: str | Path = "params.yaml", fold
     known = sorted(file.stem for file in Path(folder).glob("*.yaml"))
     if name not in known:
         raise ValueError(f"there is no recipe {name!r} in {folder}/: expected {', '.join(known) or 'one'}")
-    recipe = yaml.safe_load(Path(folder, f"{name}.yaml").read_text(encoding="utf-8"))
+    recipe = params.load(Path(folder, f"{name}.yaml"))
+    params.load(path)  # says what is wrong with it, if anything
     round_trip = YAML()
     round_trip.preserve_quotes, round_trip.width = True, 4096
-    params = round_trip.load(Path(path).read_text(encoding="utf-8"))
+    sections = round_trip.load(Path(path).read_text(encoding="utf-8"))
     changed = []
     for section, key, value in [*_values(recipe), *map(_parsed, settings)]:
-        if not isinstance(params.get(section), dict) or key not in params[section]:
+        if not isinstance(sections.get(section), dict) or key not in sections[section]:
             raise ValueError(f"{path} has no {section}.{key}: expected SECTION.KEY=VALUE with a key that it has")
-        old = params[section][key]
+        old = sections[section][key]
         if old != value:
             changed.append(f"{section}.{key}: {old} -> {value}")
         if isinstance(old, list) and isinstance(value, list):
             old[:] = value  # the same list, which is written as [1, 2]
         else:
-            params[section][key] = value
+            sections[section][key] = value
     text = io.StringIO()
-    round_trip.dump(params, text)
+    round_trip.dump(sections, text)
     atomic.write_text(path, text.getvalue())
     return changed
 
@@ -63,4 +64,7 @@ def _parsed(setting: str) -> tuple[str, str, Any]:
     section, _, key = name.partition(".")
     if not equals:
         raise ValueError(f"{setting} has no value: expected SECTION.KEY=VALUE")
-    return section, key, yaml.safe_load(value)
+    try:
+        return section, key, yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise ValueError(f"{setting} has a value that is not YAML: expected a number, a word or [a, list]") from error
