@@ -43,6 +43,7 @@ lock: $(READY)  ## write both locks and env.yaml from pyproject.toml (UPGRADE=--
 bench: $(READY)  ## measure what the README and docs/ quote, as ratios to a baseline in the same run
 	@python benchmarks/pipeline.py
 	@python benchmarks/data.py
+	@python benchmarks/train.py
 
 cache: $(READY)  ## say how large the cache of decoded images is
 	@python -m heldout cache

@@ -73,7 +73,7 @@ def run(clone: Path, folder: Path, data: str, variant: str, seed: int, csv: Path
         execute("git", "clone", "-q", str(ROOT), str(clone), cwd=ROOT)
         shutil.copytree(folder, clone / "data/raw")
         execute("dvc", "add", "-q", "data/raw", cwd=clone)
-    params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8")) | {"seed": seed}
+    params = yaml.safe_load(execute("git", "show", "HEAD:params.yaml", cwd=clone)) | {"seed": seed}
     params["data"] |= {"dir": "data/raw"}
     for section, values in [*DATA[data].items(), *VARIANTS[variant].items()]:
         params[section] = params[section] | values
@@ -95,7 +95,8 @@ def run(clone: Path, folder: Path, data: str, variant: str, seed: int, csv: Path
         "cpu_seconds": round(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime),
         "commit": execute("git", "rev-parse", "--short", "HEAD", cwd=clone).strip(),
     }
-    pd.concat([rows, pd.DataFrame([row])]).to_csv(csv, index=False)
+    rows = pd.DataFrame([*rows.to_dict("records"), row])
+    csv.write_text(rows.to_csv(index=False), encoding="utf-8")
     print(row, flush=True)
 
 

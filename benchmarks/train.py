@@ -11,28 +11,19 @@ to less memory than its images take.
 import argparse
 import json
 import os
-import re
-import resource
 import subprocess
 import sys
 import tempfile
-import time
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import yaml
 
-from heldout import augment, shards
+from heldout import shards
 
-ROOT = Path(__file__).resolve().parents[1]
-BATCH = 32
-TUTORIAL = {
-    **{"rotation": 20, "width_shift": 0.2, "height_shift": 0.2, "shear": 0.2, "zoom": 0.2, "horizontal_flip": True},
-    "fill": "nearest",
-}
+ROLES = str(Path(__file__).with_name("train_roles.py"))
 CASES = {  # name: pixels, images, architecture
     "cnn": (150, 512, {"family": "cnn", "filters": [32, 64, 128], "dense_units": 512, "dropout": 0.5}),
     "resnet20": (32, 1024, {"family": "resnet", "depth": 20}),
@@ -47,23 +38,6 @@ def report(what: str, ratio: float, baseline: str, wanted: str = "") -> None:
     print(f"{what:<62}{ratio:>7.2f}  of {baseline}{f'  (wanted {wanted})' if wanted else ''}", flush=True)
 
 
-def off() -> dict:
-    """Every augmentation off, by the keys of params.yaml."""
-    keys = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))["augment"]
-    return {key: type(value)() if key != "fill" else value for key, value in keys.items()}
-
-
-def used() -> tuple[float, float]:
-    found = resource.getrusage(resource.RUSAGE_SELF)
-    return found.ru_utime + found.ru_stime, time.perf_counter()
-
-
-def peak() -> float:
-    """The most memory that this process has held, MB."""
-    found = re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text(encoding="utf-8"))
-    return int(found[1]) / 1024 if found else 0.0
-
-
 def make(folder: Path, side: int, count: int) -> None:
     """Shards of noise with ten classes."""
     random = np.random.default_rng(0)
@@ -75,175 +49,6 @@ def make(folder: Path, side: int, count: int) -> None:
             file.seek(shard.head)
             for _ in range(shard.start, shard.stop):
                 file.write(random.integers(0, 256, (side, side, 3), np.uint8).data)
-
-
-def measured(clock: list[tuple[float, float]], images: int) -> None:
-    """Print images per CPU second and per second of the fastest epoch; `clock` holds begin and end of each."""
-    spans = np.diff(np.array(clock).reshape(-1, 2, 2), axis=1)[:, 0]
-    # Seconds of the fastest epoch after the first, which builds the graph.
-    print(json.dumps({"cpu": images / spans[1:, 0].min(), "wall": images / spans[1:, 1].min(), "peak": peak()}))
-
-
-def run_fit(folder: str, architecture: dict, epochs: int) -> None:
-    """Keras's own fit, as one would type it, on one uint8 array in memory."""
-    import keras
-
-    from heldout import models
-
-    images = shards.Images(folder)
-    pixels, labels = images[np.arange(len(images))], images.numbers([str(number) for number in range(10)])
-    clock: list[tuple[float, float]] = []
-
-    class Clock(keras.callbacks.Callback):
-        def on_epoch_begin(self, epoch, logs=None):
-            clock.append(used())
-
-        def on_epoch_end(self, epoch, logs=None):
-            clock.append(used())
-
-    model = models.build(images.image_shape, 10, **architecture)
-    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
-    model.fit(pixels, labels, batch_size=BATCH, epochs=epochs, callbacks=[Clock()], verbose=0)
-    measured(clock, len(images))
-
-
-def run_ours(folder: str, architecture: dict, epochs: int, **changed) -> None:
-    """What the stage `train` does, without validation's time."""
-    from heldout import devices, models, resuming, training
-
-    settings = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))["train"]
-    settings |= {"epochs": epochs, "batch_size": BATCH, "patience": epochs, "threads": os.cpu_count() or 1}
-    settings |= {"checkpoint_every": 10**6} | changed.get("settings", {})
-    devices.deterministic(0, settings["threads"], settings["precision"])
-    images = shards.Images(folder)
-    model = models.build(images.image_shape, 10, **architecture)
-    clock: list[tuple[float, float]] = []
-    begin, end = training.EpochLine.on_epoch_begin, training.EpochLine.on_train_batch_end
-
-    def at_begin(self, epoch, logs=None):
-        begin(self, epoch, logs)
-        clock.append(used())
-
-    def at_end(self, batch, logs=None):
-        end(self, batch, logs)
-        if batch + 1 == self.params["steps"]:
-            clock.append(used())
-
-    training.EpochLine.on_epoch_begin, training.EpochLine.on_train_batch_end = at_begin, at_end
-    few = shards.Images(changed.get("val", folder))
-    names = [str(number) for number in range(10)]
-    state = resuming.State(Path(folder).parent / "state.npz")
-    augmentation = off() | changed.get("augment", {})
-    training.fit(model, images, few, names, augmentation, 0, state, devices.strategy("one"), **settings)
-    measured(clock, len(images))
-
-
-def run_torch(folder: str, architecture: dict, epochs: int) -> None:
-    """PyTorch's eager mode: the same network, batches and optimizer, channels last."""
-    import torch
-
-    images = shards.Images(folder)
-    pixels = torch.from_numpy(images[np.arange(len(images))]).permute(0, 3, 1, 2)
-    labels = torch.from_numpy(images.numbers([str(number) for number in range(10)])).long()
-    blocks, channels, side = [], 3, images.image_shape[0]
-    for filters in architecture["filters"]:
-        blocks += [torch.nn.Conv2d(channels, filters, 3), torch.nn.ReLU(), torch.nn.MaxPool2d(2)]
-        channels, side = filters, (side - 2) // 2
-    dense = [torch.nn.Linear(channels * side * side, architecture["dense_units"]), torch.nn.ReLU()]
-    head = [torch.nn.Flatten(), *dense, torch.nn.Dropout(architecture["dropout"])]
-    network = torch.nn.Sequential(*blocks, *head, torch.nn.Linear(architecture["dense_units"], 10))
-    network = network.to(memory_format=torch.channels_last)
-    optimizer, loss = torch.optim.Adam(network.parameters()), torch.nn.CrossEntropyLoss()
-    clock: list[tuple[float, float]] = []
-    for _ in range(epochs):
-        clock.append(used())
-        for rows in torch.randperm(len(labels)).split(BATCH):
-            batch = (pixels[rows].float() / 255).contiguous(memory_format=torch.channels_last)
-            optimizer.zero_grad()
-            loss(network(batch), labels[rows]).backward()
-            optimizer.step()
-        clock.append(used())
-    measured(clock, len(labels))
-
-
-def run_first_step(folder: str, architecture: dict, epochs: int) -> None:
-    """Seconds from TensorFlow imported to the first step done."""
-    import tensorflow  # noqa: F401
-
-    start = time.perf_counter()
-    from heldout import control
-
-    spoken = control.LearningRate.on_train_batch_end
-
-    def stop(self, batch, logs=None):
-        spoken(self, batch, logs)
-        print(json.dumps(time.perf_counter() - start), flush=True)
-        os._exit(0)
-
-    control.LearningRate.on_train_batch_end = stop
-    run_ours(folder, architecture, epochs)
-
-
-def run_augmented(folder: str, architecture: dict, epochs: int) -> None:
-    run_ours(folder, architecture, epochs, augment=TUTORIAL, val=f"{folder}-val")
-
-
-def run_plain(folder: str, architecture: dict, epochs: int) -> None:
-    run_ours(folder, architecture, epochs, val=f"{folder}-val")
-
-
-def run_bfloat16(folder: str, architecture: dict, epochs: int) -> None:
-    run_ours(folder, architecture, epochs, val=f"{folder}-val", settings={"precision": "mixed_bfloat16"})
-
-
-def run_warp(folder: str, architecture: dict, epochs: int) -> None:
-    """The tutorial's augmentation, ours, in one thread."""
-    import cv2
-
-    cv2.setNumThreads(1)
-    images, settings = shards.Images(folder), off() | TUTORIAL
-    labels, clock = images.numbers([str(number) for number in range(10)]), []
-    for epoch in range(epochs):
-        drawn = augment.draws(len(images), 0, epoch)
-        clock.append(used())
-        for start in range(0, len(images), BATCH):
-            rows_now = np.arange(start, min(start + BATCH, len(images)))
-            augment.batch(images, labels, 10, rows_now, drawn, **settings)
-        clock.append(used())
-    measured(clock, len(images))
-
-
-def run_layers(folder: str, architecture: dict, epochs: int) -> None:
-    """The four layers of Keras that come nearest, in tf.data's map, on batches."""
-    import keras
-    import tensorflow as tf
-
-    tf.config.threading.set_intra_op_parallelism_threads(1)
-    tf.config.threading.set_inter_op_parallelism_threads(1)
-    images = shards.Images(folder)
-    pixels = images[np.arange(len(images))]
-    fill = {"fill_mode": "nearest"}
-    chain = [
-        keras.layers.RandomRotation(20 / 360, **fill),
-        keras.layers.RandomTranslation(0.2, 0.2, **fill),
-        keras.layers.RandomZoom(0.2, 0.2, **fill),
-        keras.layers.RandomFlip("horizontal"),
-    ]
-
-    def altered(batch: tf.Tensor) -> tf.Tensor:
-        batch = tf.cast(batch, tf.float32)
-        for layer in chain:
-            batch = layer(batch, training=True)
-        return batch
-
-    batches = tf.data.Dataset.from_tensor_slices(pixels).batch(BATCH).map(altered)
-    clock: list[tuple[float, float]] = []
-    for _ in range(epochs):
-        clock.append(used())
-        for _ in batches:
-            pass
-        clock.append(used())
-    measured(clock, len(images))
 
 
 def in_turn(roles: list[str], folder: Path, architecture: dict, epochs: int, turns: int) -> dict[str, dict]:
@@ -260,7 +65,7 @@ def in_turn(roles: list[str], folder: Path, architecture: dict, epochs: int, tur
 
 def once(role: str, folder: Path, architecture: dict, epochs: int, limit: int = 0):
     """What a run of a role, in a process of its own, prints at its end; within `limit` bytes of memory, if any."""
-    command = [sys.executable, __file__, "--role", role, str(folder), json.dumps(architecture), str(epochs)]
+    command = [sys.executable, ROLES, role, str(folder), json.dumps(architecture), str(epochs)]
     if limit:
         command = ["sh", "-c", 'echo $$ > "$0/cgroup.procs" && exec "$@"', str(control_group(limit)), *command]
     environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"}
@@ -286,9 +91,11 @@ def compare(case: str, work: Path, turns: int) -> None:
     folder = work / case
     make(folder, side, count)
     make(work / f"{case}-val", side, 64)
-    torch = ["torch"] if case == "cnn" and find_spec("torch") else []
-    half = ["bfloat16"] if "avx512_bf16" in Path("/proc/cpuinfo").read_text(encoding="utf-8") else []
-    found = in_turn(["fit", "plain", "augmented", *half, *torch], folder, architecture, 3, turns)
+    torch = ["torch"] if find_spec("torch") else []
+    processor = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    half = ["bfloat16"] if "avx512_bf16" in processor else []
+    old = ["portable"] if "avx512f" in processor else []
+    found = in_turn(["fit", "plain", "augmented", *half, *old, *torch], folder, architecture, 3, turns)
     for kind, unit in (("cpu", "CPU second"), ("wall", "second")):
         base = f"keras fit, {found['fit'][kind]:.0f} images per {unit}"
         what = f"{case} at {side} px: images per {unit}"
@@ -296,6 +103,8 @@ def compare(case: str, work: Path, turns: int) -> None:
         report(f"{what}, augmented", found["augmented"][kind] / found["fit"][kind], base, ">= 0.90")
         for role in half:
             report(f"{what}, {role}", found[role][kind] / found["plain"][kind], "float32", ">= 1.5")
+        for role in old:
+            report(f"{what}, {role}", found[role][kind] / found["plain"][kind], "the same with AVX-512")
         for role in torch:
             report(what, found["plain"][kind] / found[role][kind], "PyTorch eager", "> 1")
 
@@ -350,23 +159,13 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=3, help="runs of each (%(default)s)")
     parser.add_argument("--part", nargs="+", choices=PARTS, default=list(PARTS)[:-1], help="(all but large)")
     parser.add_argument("--json", type=Path, help="write the table here as well")
-    parser.add_argument("--role", nargs=4, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.role:
-        role, folder, architecture, epochs = options.role
-        globals()[f"run_{role}"](folder, complete(json.loads(architecture)), int(epochs))
-        return
     with tempfile.TemporaryDirectory(prefix="heldout-bench-") as name:
         for part in options.part:
             PARTS[part](Path(name), options.turns)
     if options.json:
         options.json.write_text(json.dumps(rows, indent=2))
     print(json.dumps(rows))
-
-
-def complete(architecture: dict) -> dict:
-    """With the default of every other key of params.yaml's section."""
-    return yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))["model"] | architecture
 
 
 if __name__ == "__main__":

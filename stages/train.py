@@ -1,20 +1,24 @@
 """Train the network on the training images, watched on the validation images.
 
-$ python -m stages.train data/processed/train data/processed/val data/classes.txt models \\
-    metrics/train.json metrics/history.csv
+$ python -m stages.train data/processed/train data/processed/val data/classes.txt pretrained \\
+    models metrics/train.json metrics/history.csv
 """
 
 import sys
 
 from heldout import atomic, augment, control, devices, manifest, models, params, resuming, shards, training
+from heldout.pretrained import identity
 
 
-def main(train: str, val: str, classes_txt: str, folder: str, train_json: str, history_csv: str) -> None:
+def main(
+    train: str, val: str, classes_txt: str, pretrained_folder: str, folder: str, train_json: str, history_csv: str
+) -> None:
     """Write the best epoch's weights, what is needed to build the network again, and how training went."""
     params.installed("tensorflow", "keras", "numpy", "opencv-python-headless")
     seed = params.scalar("seed")
     augmentation = params.section("augment", augment.batch)
     architecture = params.section("model", models.build)
+    weights = identity(architecture["weights"], pretrained_folder)
     settings = params.section("train", training.fit)
     devices.deterministic(seed, settings["threads"], settings["precision"], settings["portable"])
     hardware = devices.strategy(settings["strategy"])
@@ -28,8 +32,8 @@ def main(train: str, val: str, classes_txt: str, folder: str, train_json: str, h
         f"{ran['replicas']} x {ran['device']}, {ran['threads']} threads",
         flush=True,
     )
-    inputs = (seed, augmentation, architecture, settings, class_names, images.digest(), watched.digest(), ran)
-    state = resuming.State(resuming.place(*inputs))
+    inputs = (seed, augmentation, architecture, weights, settings, class_names, images.digest(), watched.digest())
+    state = resuming.State(resuming.place(*inputs, ran))
     history = training.fit(model, images, watched, class_names, augmentation, seed, state, hardware, **settings)
     if not devices.is_chief(hardware):
         print("train: ended well; the first worker writes the result")

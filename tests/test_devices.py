@@ -100,6 +100,16 @@ def test_two_devices_and_two_workers_do_what_one_does(folder, changed):
 
 
 @pytest.mark.slow
+def test_two_devices_scale_the_loss_of_float16_together(folder):
+    changed = {"settings": {"precision": "mixed_float16", "clip_norm": 1.0}}
+    finish(*(start(name, strategy, cpus=count, **changed) for name, strategy, count in (
+        ("one", "one", 1), ("two", "mirrored", 2), ("again", "mirrored", 2),
+    )))  # fmt: skip
+    assert apart(result("two"), result("again")) == 0
+    assert apart(result("one"), result("two")) < 1e-2  # of float16's 3 digits
+
+
+@pytest.mark.slow
 def test_with_normalization_and_dropout_of_each_replica_the_bytes_are_the_same_again(folder):
     changed = {"architecture": {"batch_norm": True, "dropout": 0.5}}
     finish(*(start(name, "mirrored", cpus=2, **changed) for name in ("one", "two")))

@@ -152,6 +152,26 @@ def test_weights_that_are_not_there():
         build(family="MobileNetV2", weights="none.h5")
 
 
+@pytest.mark.parametrize("weights", ["/tmp/some.h5", "pretrained/../some.h5", "some.h5", "pretrained2/some.h5"])
+def test_weights_that_are_no_input_of_training_are_refused(weights):
+    with pytest.raises(ValueError, match=r"outside pretrained/, .* and name it pretrained/some\.h5"):
+        pretrained.identity(weights, "pretrained")
+
+
+def test_weights_are_known_by_their_bytes(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pretrained").mkdir()
+    path = tmp_path / "pretrained/some.h5"
+    path.write_bytes(b"one")
+    one = pretrained.identity("./pretrained/some.h5", "pretrained")
+    assert one == pretrained.identity(str(path), "pretrained") == "f97c5d29941bfb1b2fdab0874906ab82"
+    path.write_bytes(b"two")
+    assert pretrained.identity("pretrained/some.h5", "pretrained") != one
+    assert [pretrained.identity(name, "pretrained") for name in ("imagenet", "none")] == ["imagenet", "none"]
+    with pytest.raises(ValueError, match=r"model\.weights is pretrained/other\.h5: no such file"):
+        pretrained.identity("pretrained/other.h5", "pretrained")
+
+
 def test_imagenet_that_cannot_be_fetched_ends_in_one_line(monkeypatch):
     def fails(*_, **__):
         raise Exception("URL fetch failure on somewhere: None -- no route")

@@ -48,9 +48,15 @@ OTHER = {
         **{"weights": "none", "pooling": "average", "dense_units": 16, "dropout": 0.4, "l2": 0.001},
     },
     "train": {
-        **{"epochs": 1, "batch_size": 16, "optimizer": "sgd", "learning_rate": 0.002, "momentum": 0.8},
-        **{"nesterov": False, "weight_decay": 0.01, "schedule": "cosine", "warmup_epochs": 1, "decay_epochs": 2},
-        **{"decay_factor": 0.5, "loss": "focal", "label_smoothing": 0.1, "class_weights": "balanced"},
+        **{"epochs": 1, "steps_per_epoch": 9, "batch_size": 16, "optimizer": "sgd", "learning_rate": 0.002},
+        **{"momentum": 0.8, "nesterov": False, "weight_decay": 0.01, "schedule": "cosine", "warmup_epochs": 1},
+        **{
+            "decay_epochs": 2,
+            "decay_factor": 0.5,
+            "loss": "focal",
+            "label_smoothing": 0.1,
+            "class_weights": "balanced",
+        },
         **{
             "clip_norm": 1,
             "accumulate": 2,

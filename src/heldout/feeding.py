@@ -1,9 +1,13 @@
 """Batches: which images a replica sees in which step, by (seed, epoch, row) alone, made by numpy ahead of their use."""
 
+import os
+from collections import deque
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 
 from heldout import augment
@@ -12,6 +16,8 @@ from heldout.shards import BATCH, Images
 
 with quiet():
     import tensorflow as tf
+
+MOST_THREADS = 8  # that make parts
 
 
 class Part(NamedTuple):
@@ -30,8 +36,8 @@ class Part(NamedTuple):
 
 
 class Feed(NamedTuple):
-    """What passes over images are made of: `part(step, replica, replicas)`, where steps count on from pass to pass; the
-    steps of a pass; the parts of a `Part`; and shapes."""
+    """What epochs are made of: `part(step, replica, replicas)`, where steps count on from epoch to epoch; the steps of
+    an epoch; the parts of a `Part`; and shapes."""
 
     part: Callable[[int, int, int], Part]
     steps: int
@@ -49,8 +55,9 @@ def training(
     *,
     batch_size: int,
     accumulate: int = 1,
+    steps_per_epoch: int = 0,
 ) -> Feed:
-    """Every image once a pass, each pass in an order and with an augmentation of its own.
+    """Every image once a pass, each pass in an order and with an augmentation of its own; the passes follow each other.
 
     Args:
         images: of the training split.
@@ -60,21 +67,22 @@ def training(
         seed: decides order and augmentation.
         batch_size: images of a batch, of all replicas together.
         accumulate: batches a step.
+        steps_per_epoch: where an epoch ends, within a pass or after some; 0 for one pass.
     """
-    steps = -(-len(images) // (batch_size * accumulate))
+    whole = -(-len(images) // (batch_size * accumulate))
     num_classes = len(class_weights)
     # The batches of two passes may overlap.
-    drawn = lru_cache(2)(lambda epoch: augment.draws(len(images), seed, epoch))
-    order = lru_cache(2)(lambda epoch: np.random.default_rng([seed, epoch, 1]).permutation(len(images)))
+    drawn = lru_cache(2)(lambda number: augment.draws(len(images), seed, number))
+    order = lru_cache(2)(lambda number: np.random.default_rng([seed, number, 1]).permutation(len(images)))
 
     def part(step: int, replica: int, replicas: int) -> Part:
-        epoch, step = divmod(step, steps)
-        rows = order(epoch)[step * batch_size * accumulate : (step + 1) * batch_size * accumulate]
+        number, step = divmod(step, whole)
+        rows = order(number)[step * batch_size * accumulate : (step + 1) * batch_size * accumulate]
         chosen, real = share(rows, replica, replicas, accumulate)
-        pixels, targets = augment.batch(images, labels, num_classes, chosen, drawn(epoch), **augmentation)
+        pixels, targets = augment.batch(images, labels, num_classes, chosen, drawn(number), **augmentation)
         return _part(pixels, targets, (targets @ class_weights) * real, real, accumulate, len(rows))
 
-    return Feed(part, steps, accumulate, images.image_shape, num_classes)
+    return Feed(part, steps_per_epoch or whole, accumulate, images.image_shape, num_classes)
 
 
 def evaluation(images: Images, labels: np.ndarray, num_classes: int) -> Feed:
@@ -100,7 +108,7 @@ def share(rows: np.ndarray, replica: int, replicas: int, parts: int) -> tuple[np
 
 
 def distributed(feed: Feed, strategy: tf.distribute.Strategy, first: int) -> tf.distribute.DistributedDataset:
-    """The parts of this process's replicas from step `first` (from 0) on, without end: passes follow each other."""
+    """The parts of this process's replicas from step `first` (from 0) on, without end: epochs follow each other."""
     some = (feed.parts, None)
     shapes = ((*some, *feed.image_shape), (*some, feed.num_classes), some, some, ())
     kinds = [tf.uint8, *[tf.float32] * 4]
@@ -110,18 +118,43 @@ def distributed(feed: Feed, strategy: tf.distribute.Strategy, first: int) -> tf.
         here = replicas // context.num_input_pipelines
         before = context.input_pipeline_id * here
 
-        def part(number: np.ndarray) -> Part:
-            step, replica = divmod(int(number), here)
+        def part(number: int) -> Part:
+            step, replica = divmod(number, here)
             return feed.part(step, before + replica, replicas)
 
+        ahead = Ahead(part, first * here, 2 * here)
+
         def load(number: tf.Tensor) -> Part:
-            made = tf.numpy_function(part, [number], kinds)
+            made = tf.numpy_function(ahead, [number], kinds)
             return Part(*[tf.ensure_shape(one, shape) for one, shape in zip(made, shapes, strict=True)])
 
-        numbers = tf.data.Dataset.counter(first * here)
-        return numbers.map(load, num_parallel_calls=2, deterministic=True).prefetch(2)
+        return tf.data.Dataset.counter(first * here).map(load)
 
     return strategy.distribute_datasets_from_function(pipeline)
+
+
+class Ahead:
+    """Parts that threads make before they are asked for, one after another: where operations are to be deterministic,
+    tf.data does nothing ahead of time and nothing in parallel (TensorFlow 2.21).
+
+    Args:
+        make: gives the part of a number, the same whenever it is called.
+        first: the number that is asked for first.
+        count: so many are made ahead, or more, to keep every thread busy.
+    """
+
+    def __init__(self, make: Callable[[int], Part], first: int, count: int):
+        cv2.setNumThreads(1)  # these are the threads
+        threads = min(os.cpu_count() or 1, MOST_THREADS)
+        self._make, self._pool, self._next = make, ThreadPoolExecutor(threads), first
+        self._made: deque[Future[Part]] = deque()
+        self._count = max(count, threads)
+
+    def __call__(self, number: np.ndarray) -> Part:
+        while len(self._made) < self._count + 1:
+            self._made.append(self._pool.submit(self._make, self._next))
+            self._next += 1
+        return self._made.popleft().result()
 
 
 def _part(

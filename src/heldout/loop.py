@@ -1,17 +1,15 @@
-"""The training loop, one for a laptop and for many machines: Keras's callbacks around a step that a strategy runs.
+"""The training loop, one for a laptop and for many machines: Keras's callbacks around steps that a strategy runs.
 
 Keras's own `fit` does not run under MultiWorkerMirroredStrategy (Keras 3.15), cannot begin within an epoch, and weights
-a last batch that the replicas share unevenly wrongly. What is the same on one device and on many is the mathematics:
-a step's loss is the mean over the images of all replicas, and gradients are clipped once they are added up.
+a last batch that the replicas share unevenly wrongly.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
-from heldout import devices, feeding
+from heldout import devices, feeding, steps
 from heldout.process import quiet
 from heldout.resuming import Progress, State
 
@@ -31,9 +29,7 @@ class Loop:
         model: with an optimizer.
         strategy: of `devices.strategy`.
         loss, val_loss: without reduction: they give a loss an image.
-        share_first: add up the replicas' gradients before the optimizer sees them: needed where it clips them by their
-            norm, which must be that of the sum, and where it skips steps that overflow, which all replicas must skip.
-        xla: compile the step.
+        share_first, xla: of `steps.learning`.
         watchers: callbacks that only look on; no state of theirs is saved.
     """
 
@@ -69,7 +65,7 @@ class Loop:
             The logs of each epoch: loss, accuracy, val_loss, val_accuracy, learning_rate.
 
         Raises:
-            ValueError: where the loss is no longer a number, or another worker is gone.
+            ValueError: where the loss is no longer a number, or another worker is gone or elsewhere.
         """
         listed = keras.callbacks.CallbackList(
             [*callbacks, *self.watchers], model=self.model, epochs=epochs, steps=train.steps,
@@ -84,10 +80,17 @@ class Loop:
             progress = state.restore(self.model, callbacks)
             within = f" and {progress.step} steps" if progress.step else ""
             print(f"train: goes on after epoch {progress.epoch}{within}, where it was cut short", flush=True)
-        self._agree(progress, train)
+        if not steps.agree(self.strategy, progress.epoch * train.steps + progress.step):
+            raise ValueError(
+                f"this worker would go on after epoch {progress.epoch}, others elsewhere: "
+                "the folder .dvc/state must be one that all workers share"
+            )
+
+        def save() -> None:
+            state.save(self.model, callbacks, progress, devices.is_chief(self.strategy))
+
         try:
-            self._epochs(train, val, epochs, listed, progress, lambda: self._save(state, callbacks, progress),
-                         checkpoint_steps)  # fmt: skip
+            self._epochs(train, val, epochs, listed, progress, save, checkpoint_steps)
         except GONE as error:
             if self.strategy.num_replicas_in_sync == 1:
                 raise
@@ -111,7 +114,9 @@ class Loop:
         first = progress.epoch * train.steps + progress.step
         batches = iter(feeding.distributed(train, self.strategy, first))
         watched = iter(feeding.distributed(val, self.strategy, 0))
-        learn, look, share_statistics = self._learn(), self._look(), self._sharing()
+        learn = steps.learning(self.model, self.strategy, self.loss, share_first=self.share_first, xla=self.xla)
+        look = steps.looking(self.model, self.strategy, self.val_loss, xla=self.xla)
+        share_statistics = steps.sharing(self.model, self.strategy)
         while progress.epoch < epochs and not self.model.stop_training:
             callbacks.on_epoch_begin(progress.epoch)
             pending: list[tf.Tensor] = []
@@ -128,6 +133,8 @@ class Loop:
                     share_statistics()
                     save()
             share_statistics()
+            if not steps.finite(self.model):
+                raise self._no_number("a weight is", progress)
             logs = _means("", progress.sums)
             callbacks.on_test_begin()
             seen = self._added(Progress(epoch=progress.epoch), [look(watched) for _ in range(val.steps)])
@@ -141,112 +148,21 @@ class Loop:
             if due and progress.epoch < epochs and not self.model.stop_training:
                 save()
 
-    def _learn(self) -> Callable[[Any], tf.Tensor]:
-        model, replicas = self.model, self.strategy.num_replicas_in_sync
-        optimizer, variables = model.optimizer, model.trainable_variables
-
-        @tf.function(jit_compile=self.xla)
-        def replica_step(part: feeding.Part) -> tf.Tensor:
-            gradients, total, right = None, 0.0, 0.0
-            parts = part.pixels.shape[0]
-            for number in range(parts):
-                with tf.GradientTape() as tape:
-                    answers = model(part.pixels[number], training=True)
-                    losses = self.loss(part.targets[number], answers)
-                    loss = tf.reduce_sum(losses * part.weights[number]) / part.total
-                    if penalties := model.losses:
-                        loss += tf.add_n(penalties) / (replicas * parts)
-                    scaled = optimizer.scale_loss(loss)
-                found = tape.gradient(scaled, variables)
-                gradients = found if gradients is None else [a + b for a, b in zip(gradients, found, strict=True)]
-                total += loss
-                right += _right(part, answers, number)
-            if self.share_first and replicas > 1:
-                # The optimizer adds them up again.
-                reduced = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, gradients)
-                gradients = [gradient / replicas for gradient in reduced]
-            optimizer.apply(gradients, variables)
-            return tf.stack([total * part.total, right, tf.reduce_sum(part.real)])
-
-        return self._stepping(replica_step)
-
-    def _look(self) -> Callable[[Any], tf.Tensor]:
-        @tf.function(jit_compile=self.xla)
-        def replica_step(part: feeding.Part) -> tf.Tensor:
-            answers = self.model(part.pixels[0], training=False)
-            loss = tf.reduce_sum(self.val_loss(part.targets[0], answers) * part.weights[0])
-            return tf.stack([loss, _right(part, answers, 0), tf.reduce_sum(part.real)])
-
-        return self._stepping(replica_step)
-
-    def _sharing(self) -> Callable[[], None]:
-        """What gives all replicas the mean of their moving statistics: Keras leaves each with its own (3.15)."""
-        statistics = [variable for variable in self.model.non_trainable_variables if "float" in variable.dtype]
-
-        def each() -> None:
-            context = tf.distribute.get_replica_context()
-            means = context.all_reduce(tf.distribute.ReduceOp.MEAN, [tf.identity(variable) for variable in statistics])
-            for variable, mean in zip(statistics, means, strict=True):
-                variable.assign(mean)
-
-        @tf.function
-        def share() -> None:
-            if statistics and self.strategy.num_replicas_in_sync > 1:
-                self.strategy.run(each)
-
-        return share
-
-    def _stepping(self, replica_step: Callable) -> Callable[[Any], tf.Tensor]:
-        """A step of all replicas: the sums of what each returns."""
-
-        @tf.function
-        def step(batches: Any) -> tf.Tensor:
-            sums = self.strategy.run(replica_step, args=(next(batches),))
-            return self.strategy.reduce(tf.distribute.ReduceOp.SUM, sums, axis=None)
-
-        return step
-
-    def _agree(self, progress: Progress, train: feeding.Feed) -> None:
-        """Refuse to go on where the workers do not all begin at the same step."""
-        if self.strategy.num_replicas_in_sync == 1:
-            return
-
-        here = float(progress.epoch * train.steps + progress.step)
-
-        @tf.function
-        def together() -> tf.Tensor:
-            sums = self.strategy.run(lambda: tf.constant([here, here * here], tf.float64))
-            return self.strategy.reduce(tf.distribute.ReduceOp.SUM, sums, axis=None)
-
-        total, squares = together().numpy().tolist()
-        if total * total != squares * self.strategy.num_replicas_in_sync:
-            raise ValueError(
-                f"this worker would go on after epoch {progress.epoch}, others elsewhere: "
-                "the folder .dvc/state must be one that all workers share"
-            )
-
     def _added(self, progress: Progress, pending: list[tf.Tensor]) -> list[float]:
         """The sums of an epoch so far, of loss, right answers and images; `pending`, added to them, is emptied."""
         found = np.sum([np.float64(one) for one in pending], axis=0) + progress.sums
         pending.clear()
         if not np.isfinite(found).all():
-            raise ValueError(
-                f"the loss is not a number in epoch {progress.epoch + 1}: "
-                f"lower train.learning_rate ({self._rate():g} just now)"
-            )
+            raise self._no_number("the loss is", progress)
         return found.tolist()
+
+    def _no_number(self, what: str, progress: Progress) -> ValueError:
+        return ValueError(
+            f"{what} not a number in epoch {progress.epoch + 1}: lower train.learning_rate ({self._rate():g} just now)"
+        )
 
     def _rate(self) -> float:
         return float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
-
-    def _save(self, state: State, callbacks: list[keras.callbacks.Callback], progress: Progress) -> None:
-        state.save(self.model, callbacks, progress, devices.is_chief(self.strategy))
-
-
-def _right(part: feeding.Part, answers: tf.Tensor, number: int) -> tf.Tensor:
-    """How many answers are those of the targets; a mixed image's is its larger share."""
-    hit = tf.equal(tf.argmax(answers, axis=1), tf.argmax(part.targets[number], axis=1))
-    return tf.reduce_sum(tf.cast(hit, tf.float32) * part.real[number])
 
 
 def _means(name: str, sums: list[float]) -> dict[str, float]:

@@ -1,5 +1,7 @@
 """Networks of keras.applications as a frozen base, each with the preprocessing that it was trained with inside."""
 
+import hashlib
+import os
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +41,27 @@ def preprocessing(name: str, x: Any) -> Any:
     return x
 
 
+def identity(weights: str, folder: str) -> str:
+    """What tells weights from others: the md5 of a file, else their name.
+
+    Args:
+        weights: of `base`.
+        folder: the one whose files are inputs of training: a change of a file elsewhere would rerun nothing.
+
+    Raises:
+        ValueError: where `weights` is a path that leads elsewhere, or to no file.
+    """
+    if weights in ("imagenet", "none"):
+        return weights
+    if not Path(os.path.normpath(Path(weights).absolute())).is_relative_to(Path(folder).absolute()):
+        raise ValueError(
+            f"model.weights is {weights}, outside {folder}/, so that a change of it would go unseen: "
+            f"copy it to {folder}/, `dvc add` it there, and name it {folder}/{Path(weights).name}"
+        )
+    with _found(weights).open("rb") as file:
+        return hashlib.file_digest(file, "md5").hexdigest()
+
+
 def base(name: str, image_shape: tuple[int, int, int], weights: str) -> keras.Model:
     """The network without its top, frozen.
 
@@ -52,8 +75,8 @@ def base(name: str, image_shape: tuple[int, int, int], weights: str) -> keras.Mo
     """
     if name not in names():
         raise ValueError(f"model.family is {name!r}: expected cnn, resnet or one of {', '.join(names())}")
-    if weights not in ("imagenet", "none") and not Path(weights).is_file():
-        raise ValueError(f"model.weights is {weights}: no such file; expected imagenet, none or a file of weights")
+    if weights not in ("imagenet", "none"):
+        _found(weights)
     try:
         network = getattr(keras.applications, name)(
             include_top=False, weights=None if weights == "none" else weights, input_shape=image_shape
@@ -67,6 +90,12 @@ def base(name: str, image_shape: tuple[int, int, int], weights: str) -> keras.Mo
         ) from error
     network.trainable = False
     return network
+
+
+def _found(weights: str) -> Path:
+    if not Path(weights).is_file():
+        raise ValueError(f"model.weights is {weights}: no such file; expected imagenet, none or a file of weights")
+    return Path(weights)
 
 
 def _kind(name: str) -> tuple[str, ...] | None:

@@ -1,10 +1,12 @@
 """Training: batches drawn anew in every epoch, early stopping, a line an epoch; same inputs, same bytes."""
 
+import sys
 import time
 from typing import Annotated, Literal
 
 import pandas as pd
 from pydantic import Field
+from tqdm import tqdm
 
 from heldout import control, devices, feeding, loop, models, watching
 from heldout.process import quiet
@@ -30,6 +32,7 @@ def fit(
     hardware: tf.distribute.Strategy,
     *,
     epochs: PositiveInt,
+    steps_per_epoch: Annotated[int, Field(ge=0)],
     batch_size: PositiveInt,
     optimizer: Literal["adam", "adamw", "sgd"],
     learning_rate: Annotated[float, Field(gt=0, le=10)],
@@ -69,6 +72,7 @@ def fit(
         state: where a run that was cut short goes on; the caller removes it.
         hardware: what `devices.strategy` has made of `strategy`.
         epochs: at most so many.
+        steps_per_epoch: steps between two looks at the validation images; 0 for a pass over the training images.
         batch_size: images of a batch, of all replicas together.
         accumulate: batches whose gradients make one step.
         optimizer, momentum, nesterov, weight_decay, clip_norm, ema: of `control.optimizer`.
@@ -98,7 +102,8 @@ def fit(
     weights = control.class_weights(labels, len(class_names), class_weights)
     replicas = hardware.num_replicas_in_sync
     feed = feeding.training(
-        train, labels, weights, augmentation, seed, batch_size=batch_size, accumulate=accumulate
+        train, labels, weights, augmentation, seed,
+        batch_size=batch_size, accumulate=accumulate, steps_per_epoch=steps_per_epoch,
     )  # fmt: skip
     watched = feeding.evaluation(val, val.numbers(class_names), len(class_names))
     phases = [(epochs, learning_rate)]
@@ -125,7 +130,7 @@ def fit(
         averaging = [keras.callbacks.SwapEMAWeights(swap_on_epoch=True)] if ema else []
         best = min((row["val_loss"] for row in rows), default=float("inf"))
         chief = devices.is_chief(hardware)
-        line = EpochLine(len(train), best, chief)
+        line = EpochLine(len(train) / -(-len(train) // (batch_size * accumulate)), best, chief)
         whole = loop.Loop(
             model, hardware, control.loss(loss, label_smoothing), control.loss(loss, 0),
             share_first=clip_norm > 0 or precision == "mixed_float16", xla=xla,
@@ -169,19 +174,26 @@ class Stopping(keras.callbacks.EarlyStopping):
 class EpochLine(keras.callbacks.Callback):
     """One line an epoch for the person who waits. Seconds are printed, never kept: they would differ in every run."""
 
-    def __init__(self, images: int, best: float, shown: bool):
+    def __init__(self, images_per_step: float, best: float, shown: bool):
         super().__init__()
-        self.images, self.best, self.shown, self.started, self.steps = images, best, shown, 0.0, 0
+        self.images_per_step, self.best, self.shown = images_per_step, best, shown
 
     def on_epoch_begin(self, epoch, logs=None):
         self.started, self.steps = time.monotonic(), 0
+        calm = 1 if sys.stderr.isatty() else 60  # seconds between two looks at the bar
+        self.bar = tqdm(
+            total=self.params["steps"], desc=f"epoch {epoch + 1}", unit=" steps",
+            delay=2, mininterval=calm, leave=False, disable=not self.shown,
+        )  # fmt: skip
 
     def on_train_batch_end(self, batch, logs=None):
         self.steps += 1  # fewer than all where the run goes on within an epoch
+        self.bar.update(batch + 1 - self.bar.n)
 
     def on_epoch_end(self, epoch, logs=None):
         logs = logs or {}
-        rate = self.images * self.steps / self.params["steps"] / (time.monotonic() - self.started)
+        self.bar.close()
+        rate = self.images_per_step * self.steps / (time.monotonic() - self.started)
         better = logs["val_loss"] < self.best
         self.best = min(self.best, logs["val_loss"])
         if self.shown:
