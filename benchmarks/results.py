@@ -23,18 +23,19 @@ ROOT = Path(__file__).resolve().parents[1]
 SEEDS = (0, 1, 2)
 OFF = {"rotation": 0, "width_shift": 0, "height_shift": 0, "zoom": 0}
 MOVED = {"rotation": 10, "width_shift": 0.1, "height_shift": 0.1, "zoom": 0.1}
+ANNEALED = {"schedule": "cosine", "warmup_epochs": 1}
 DATA = {
     "clothing": {
         "data": {"on_conflict": "drop"},
         "preprocess": {"image_size": [96, 96]},
         "augment": MOVED | {"horizontal_flip": True},
-        "train": {"epochs": 12},
+        "train": {"epochs": 12} | ANNEALED,
     },
     "signs": {
         "data": {},
         "preprocess": {"image_size": [64, 64]},
         "augment": MOVED,
-        "train": {"epochs": 20},
+        "train": {"epochs": 20} | ANNEALED,
     },
 }
 # Each on top of the one above it, but for the last.

@@ -111,7 +111,7 @@ def test_a_second_phase_trains_the_upper_layers_and_is_taken_up_again(images, mo
                 raise Cut
 
         with monkeypatch.context() as patch:
-            patch.setattr(training.EpochLine, "on_epoch_begin", cut)
+            patch.setattr(training.Stopping, "on_epoch_begin", cut)
             with pytest.raises(Cut):
                 run()
     history, again = run()

@@ -45,7 +45,7 @@ def test_who_looks_on_sees_the_history_and_changes_nothing(images, watched, monk
             raise Cut
 
     with monkeypatch.context() as patch:
-        patch.setattr(training.EpochLine, "on_epoch_begin", cut)
+        patch.setattr(training.Stopping, "on_epoch_begin", cut)
         with pytest.raises(Cut):
             train(fresh(images), images, OFF, **settings)
     again = fresh(images)
