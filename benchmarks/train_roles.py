@@ -103,54 +103,15 @@ def run_ours(folder: str, architecture: dict, epochs: int, **changed) -> None:
     measured(clock, len(images))
 
 
-def torch_cnn(side: int, architecture: dict):
-    """The CNN of `models`, without its softmax."""
-    import torch
-
-    blocks, channels = [], 3
-    for filters in architecture["filters"]:
-        blocks += [torch.nn.Conv2d(channels, filters, 3), torch.nn.ReLU(), torch.nn.MaxPool2d(2)]
-        channels, side = filters, (side - 2) // 2
-    dense = [torch.nn.Linear(channels * side * side, architecture["dense_units"]), torch.nn.ReLU()]
-    head = [torch.nn.Flatten(), *dense, torch.nn.Dropout(architecture["dropout"])]
-    return torch.nn.Sequential(*blocks, *head, torch.nn.Linear(architecture["dense_units"], 10))
-
-
-def torch_resnet(side: int, architecture: dict):
-    """The ResNet of `models` with its small stem, without its softmax."""
-    import torch
-    from torch import nn
-
-    def convolution(before: int, after: int, size: int, stride: int) -> nn.Sequential:
-        layer = nn.Conv2d(before, after, size, stride, padding=size // 2, bias=False)
-        return nn.Sequential(layer, nn.BatchNorm2d(after))
-
-    class Block(nn.Module):
-        def __init__(self, before: int, after: int, stride: int):
-            super().__init__()
-            self.first = nn.Sequential(convolution(before, after, 3, stride), nn.ReLU())
-            self.second = convolution(after, after, 3, 1)
-            self.shortcut = nn.Identity() if stride == 1 else convolution(before, after, 1, stride)
-
-        def forward(self, x):
-            return torch.relu(self.second(self.first(x)) + self.shortcut(x))
-
-    blocks, channels = [convolution(3, 16, 3, 1), nn.ReLU()], 16
-    for after in (16, 32, 64):
-        for block in range((architecture["depth"] - 2) // 6):
-            blocks.append(Block(channels, after, 2 if after > 16 and block == 0 else 1))
-            channels = after
-    return nn.Sequential(*blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 10))
-
-
 def run_torch(folder: str, architecture: dict, epochs: int) -> None:
     """PyTorch's eager mode: the same network, batches and optimizer, channels last."""
     import torch
+    import torch_networks
 
     images = shards.Images(folder)
     pixels = torch.from_numpy(images[np.arange(len(images))]).permute(0, 3, 1, 2)
     labels = torch.from_numpy(images.numbers(NAMES)).long()
-    network = {"cnn": torch_cnn, "resnet": torch_resnet}[architecture["family"]](images.image_shape[0], architecture)
+    network = getattr(torch_networks, architecture["family"])(images.image_shape[0], architecture)
     network = network.to(memory_format=torch.channels_last)
     optimizer, loss = torch.optim.Adam(network.parameters()), torch.nn.CrossEntropyLoss()
     clock: list[tuple[float, float]] = []

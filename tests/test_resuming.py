@@ -26,10 +26,10 @@ class Cut(Exception):
 @TECHNIQUES
 @pytest.mark.parametrize(("every", "unit"), [(1, "epochs"), (3, "epochs"), (2, "steps")])
 def test_a_run_that_was_cut_short_ends_in_the_same_bytes(images, changed, every, unit, monkeypatch):
-    """Cut in three steps, most of them within an epoch of 3 steps (2 where gradients are accumulated)."""
+    """Cut in three steps, most of them within an epoch: of 3 steps, 2 where gradients are accumulated, or 5."""
     settings = SETTINGS | {"epochs": 9, "learning_rate": 0.05, "patience": 3} | changed
     settings |= {"checkpoint_every": every, "checkpoint_unit": unit}
-    steps = -(-24 // (8 * settings["accumulate"]))
+    steps = settings["steps_per_epoch"] or -(-24 // (8 * settings["accumulate"]))
     interval = every * (steps if unit == "epochs" else 1)
     mixing = OFF | {"mixup": 0.3, "cutmix": 1.0, "rotation": 20, "fill": "nearest"}
     keras.config.set_dtype_policy(settings["precision"])
