@@ -95,12 +95,13 @@ def compare(case: str, work: Path, turns: int) -> None:
     processor = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     half = ["bfloat16"] if "avx512_bf16" in processor else []
     old = ["portable"] if "avx512f" in processor else []
-    found = in_turn(["fit", "plain", "augmented", *half, *old, *torch], folder, architecture, 3, turns)
+    found = in_turn(["fit", "plain", "augmented", "free", *half, *old, *torch], folder, architecture, 3, turns)
     for kind, unit in (("cpu", "CPU second"), ("wall", "second")):
         base = f"keras fit, {found['fit'][kind]:.0f} images per {unit}"
         what = f"{case} at {side} px: images per {unit}"
         report(what, found["plain"][kind] / found["fit"][kind], base, ">= 0.95")
         report(f"{what}, augmented", found["augmented"][kind] / found["fit"][kind], base, ">= 0.90")
+        report(what, found["plain"][kind] / found["free"][kind], "the same without deterministic operations")
         for role in half:
             report(f"{what}, {role}", found[role][kind] / found["plain"][kind], "float32", ">= 1.5")
         for role in old:

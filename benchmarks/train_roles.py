@@ -80,7 +80,7 @@ def run_ours(folder: str, architecture: dict, epochs: int, **changed) -> None:
     settings = PARAMS["train"] | {"epochs": epochs, "batch_size": BATCH, "patience": epochs}
     settings |= {"threads": os.cpu_count() or 1}
     settings |= {"checkpoint_every": 10**6} | changed.get("settings", {})
-    devices.deterministic(0, settings["threads"], settings["precision"], settings["portable"])
+    devices.prepare(0, **{key: settings[key] for key in ("threads", "precision", "portable", "deterministic")})
     images = shards.Images(folder)
     model = models.build(images.image_shape, 10, **architecture)
     clock: list[tuple[float, float]] = []
@@ -160,6 +160,10 @@ def run_portable(folder: str, architecture: dict, epochs: int) -> None:
     run_ours(folder, architecture, epochs, val=f"{folder}-val", settings={"portable": True})
 
 
+def run_free(folder: str, architecture: dict, epochs: int) -> None:
+    run_ours(folder, architecture, epochs, val=f"{folder}-val", settings={"deterministic": False})
+
+
 def run_warp(folder: str, architecture: dict, epochs: int) -> None:
     """The tutorial's augmentation, ours, in one thread."""
     import cv2
@@ -216,6 +220,7 @@ ROLES = {
     "augmented": run_augmented,
     "bfloat16": run_bfloat16,
     "portable": run_portable,
+    "free": run_free,
     "torch": run_torch,
     "first_step": run_first_step,
     "warp": run_warp,

@@ -20,13 +20,14 @@ def main(
     architecture = params.section("model", models.build)
     weights = identity(architecture["weights"], pretrained_folder)
     settings = params.section("train", training.fit)
-    devices.deterministic(seed, settings["threads"], settings["precision"], settings["portable"])
+    same_again = {key: settings[key] for key in ("threads", "portable", "deterministic")}
+    devices.prepare(seed, precision=settings["precision"], **same_again)
     hardware = devices.strategy(settings["strategy"])
     class_names = manifest.read_class_names(classes_txt)
     images, watched = shards.Images(train), shards.Images(val)
     with hardware.scope():
         model = models.build(images.image_shape, len(class_names), **architecture)
-    ran = devices.description(hardware, settings["threads"], settings["portable"])
+    ran = devices.description(hardware, **same_again)
     print(
         f"train: {model.count_params():,} parameters, {len(images)} images, "
         f"{ran['replicas']} x {ran['device']}, {ran['threads']} threads",

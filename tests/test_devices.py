@@ -184,11 +184,11 @@ def test_a_task_outside_its_cluster_is_refused(monkeypatch):
 
 def test_what_a_result_depends_on_is_said():
     one = devices.strategy("one")
-    said = devices.description(one, 2, False)
+    said = devices.description(one, threads=2, portable=False, deterministic=False)
     kind = "GPU" if tf.config.list_physical_devices("GPU") else "CPU"
     assert said["device"].startswith(kind) or kind == "GPU"
     assert said | {"device": "", "instructions": ""} == {
-        "device": "", "replicas": 1, "threads": 2, "portable": False, "instructions": "", "deterministic": True,
+        "device": "", "replicas": 1, "threads": 2, "portable": False, "instructions": "", "deterministic": False,
     }  # fmt: skip
-    assert devices.description(one, 2, True)["instructions"] == devices.PORTABLE
+    assert devices.description(one, threads=2, portable=True, deterministic=True)["instructions"] == devices.PORTABLE
     assert devices.is_chief(one)

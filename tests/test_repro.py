@@ -68,7 +68,7 @@ OTHER = {
             "xla": True,
         },
         **{"fine_tune_epochs": 1, "fine_tune_layers": 5, "fine_tune_rate": 0.0001},
-        **{"threads": 1, "portable": True, "strategy": "mirrored"},
+        **{"threads": 1, "portable": True, "deterministic": False, "strategy": "mirrored"},
     },
     "evaluate": {"top_k": 3},
     "export": {"formats": ["tflite"], "tolerance": 0.001},

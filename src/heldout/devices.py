@@ -16,12 +16,15 @@ Strategy = Literal["one", "mirrored", "multi_worker", "tpu"]
 PORTABLE = "AVX2"  # what every x86 server and laptop of the last ten years has
 
 
-def deterministic(seed: int, threads: int, precision: str = "float32", portable: bool = False) -> None:
+def prepare(
+    seed: int, *, threads: int, precision: str = "float32", portable: bool = False, deterministic: bool = True
+) -> None:
     """Make TensorFlow give the same bytes again, and layers that are built from here on compute in `precision`.
 
     On a CPU the sums of a step depend on the number of intra-op threads, which is the number of cores unless it is
     set; with it set, the result is the same on any number of cores. They also depend on the instructions that oneDNN
-    finds: `portable` holds it to those of AVX2. Call it before anything else uses TensorFlow.
+    finds: `portable` holds it to those of AVX2. On a GPU they depend on kernels, of which `deterministic` chooses those
+    that give the same bytes again. Call it before anything else uses TensorFlow.
     """
     if portable:
         os.environ["ONEDNN_MAX_CPU_ISA"] = PORTABLE  # read when the first operation runs
@@ -31,11 +34,12 @@ def deterministic(seed: int, threads: int, precision: str = "float32", portable:
         tf.config.experimental.set_memory_growth(gpu, True)
     keras.config.set_dtype_policy(precision)
     keras.utils.set_random_seed(seed)
-    tf.config.experimental.enable_op_determinism()
+    if deterministic:
+        tf.config.experimental.enable_op_determinism()
 
 
 def strategy(name: Strategy) -> tf.distribute.Strategy:
-    """TensorFlow's strategy; networks are built in its scope. Call it once, right after `deterministic`.
+    """TensorFlow's strategy; networks are built in its scope. Call it once, right after `prepare`.
 
     Args:
         name: `one` device; `mirrored`, every GPU of this machine (its logical CPUs where there is none);
@@ -69,8 +73,8 @@ def is_chief(chosen: tf.distribute.Strategy) -> bool:
     )
 
 
-def description(chosen: tf.distribute.Strategy, threads: int, portable: bool) -> dict[str, Any]:
-    """What a result depends on beside its inputs and params: kept with the model."""
+def description(chosen: tf.distribute.Strategy, *, threads: int, portable: bool, deterministic: bool) -> dict[str, Any]:
+    """What a result depends on beside its inputs: kept with the model."""
     gpus = tf.config.list_physical_devices("GPU")
     device = tf.config.experimental.get_device_details(gpus[0]).get("device_name", "GPU") if gpus else "CPU"
     return {
@@ -79,7 +83,7 @@ def description(chosen: tf.distribute.Strategy, threads: int, portable: bool) ->
         "threads": threads,
         "portable": portable,
         "instructions": PORTABLE if portable else _instructions(),
-        "deterministic": True,
+        "deterministic": deterministic,
     }
 
 

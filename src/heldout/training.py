@@ -59,6 +59,7 @@ def fit(
     xla: bool,
     threads: PositiveInt,
     portable: bool,
+    deterministic: bool,
     strategy: devices.Strategy,
 ) -> pd.DataFrame:
     """Train the model in place, and leave it with the weights of its best epoch, by validation loss.
@@ -68,7 +69,7 @@ def fit(
         train, val: the images of either split.
         class_names: in the order of the model's outputs.
         augmentation: the keyword arguments of `augment.batch`, for training images alone.
-        seed: decides order, augmentation and dropout; `devices.deterministic` takes it as well.
+        seed: decides order, augmentation and dropout; `devices.prepare` takes it as well.
         state: where a run that was cut short goes on; the caller removes it.
         hardware: what `devices.strategy` has made of `strategy`.
         epochs: at most so many.
@@ -86,10 +87,10 @@ def fit(
         fine_tune_layers, fine_tune_rate: see there.
         patience: epochs without a better validation loss before it ends.
         checkpoint_every, checkpoint_unit: epochs or steps between two savings of the state.
-        precision: what `devices.deterministic` has set for the layers.
+        precision: what `devices.prepare` has set for the layers.
         xla: compile each step; slower on a CPU.
-        threads: intra-op threads of `devices.deterministic`.
-        portable: of `devices.deterministic`.
+        threads: intra-op threads of `devices.prepare`.
+        portable, deterministic: of `devices.prepare`.
         strategy: of `devices.strategy`.
 
     Returns:
