@@ -16,9 +16,7 @@ Strategy = Literal["one", "mirrored", "multi_worker", "tpu"]
 PORTABLE = "AVX2"  # what every x86 server and laptop of the last ten years has
 
 
-def prepare(
-    seed: int, *, threads: int, precision: str = "float32", portable: bool = False, deterministic: bool = True
-) -> None:
+def prepare(seed: int, *, threads: int, portable: bool, deterministic: bool, precision: str = "float32") -> None:
     """Make TensorFlow give the same bytes again, and layers that are built from here on compute in `precision`.
 
     On a CPU the sums of a step depend on the number of intra-op threads, which is the number of cores unless it is

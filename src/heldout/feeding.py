@@ -37,10 +37,11 @@ class Part(NamedTuple):
 
 class Feed(NamedTuple):
     """What epochs are made of: `part(step, replica, replicas)`, where steps count on from epoch to epoch; the steps of
-    an epoch; the parts of a `Part`; and shapes."""
+    an epoch; the images of a step, on average over a pass; the parts of a `Part`; and shapes."""
 
     part: Callable[[int, int, int], Part]
     steps: int
+    images_per_step: float
     parts: int
     image_shape: tuple[int, int, int]
     num_classes: int
@@ -82,7 +83,7 @@ def training(
         pixels, targets = augment.batch(images, labels, num_classes, chosen, drawn(number), **augmentation)
         return _part(pixels, targets, (targets @ class_weights) * real, real, accumulate, len(rows))
 
-    return Feed(part, steps_per_epoch or whole, accumulate, images.image_shape, num_classes)
+    return Feed(part, steps_per_epoch or whole, len(images) / whole, accumulate, images.image_shape, num_classes)
 
 
 def evaluation(images: Images, labels: np.ndarray, num_classes: int) -> Feed:
@@ -95,7 +96,7 @@ def evaluation(images: Images, labels: np.ndarray, num_classes: int) -> Feed:
         chosen, real = share(rows, replica, replicas, 1)
         return _part(images[chosen], augment.one_hot(labels[chosen], num_classes), real, real, 1, len(rows))
 
-    return Feed(part, steps, 1, images.image_shape, num_classes)
+    return Feed(part, steps, len(images) / steps, 1, images.image_shape, num_classes)
 
 
 def share(rows: np.ndarray, replica: int, replicas: int, parts: int) -> tuple[np.ndarray, np.ndarray]:

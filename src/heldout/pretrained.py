@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,7 @@ def identity(weights: str, folder: str) -> str:
             f"copy it to {folder}/, `dvc add` it there, and name it {folder}/{Path(weights).name}"
         )
     with _found(weights).open("rb") as file:
-        return hashlib.file_digest(file, "md5").hexdigest()
+        return hashlib.file_digest(file, partial(hashlib.md5, usedforsecurity=False)).hexdigest()
 
 
 def base(name: str, image_shape: tuple[int, int, int], weights: str) -> keras.Model:

@@ -131,7 +131,7 @@ def fit(
         averaging = [keras.callbacks.SwapEMAWeights(swap_on_epoch=True)] if ema else []
         best = min((row["val_loss"] for row in rows), default=float("inf"))
         chief = devices.is_chief(hardware)
-        line = EpochLine(len(train) / -(-len(train) // (batch_size * accumulate)), best, chief)
+        line = EpochLine(feed.images_per_step, best, chief)
         whole = loop.Loop(
             model, hardware, control.loss(loss, label_smoothing), control.loss(loss, 0),
             share_first=clip_norm > 0 or precision == "mixed_float16", xla=xla,
