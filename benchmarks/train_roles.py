@@ -75,14 +75,14 @@ def run_fit(folder: str, architecture: dict, epochs: int) -> None:
 
 def run_ours(folder: str, architecture: dict, epochs: int, **changed) -> None:
     """What the stage `train` does, without validation's time."""
-    from heldout import devices, models, resuming, training
+    from heldout import devices, models, normalization, resuming, training
 
     settings = PARAMS["train"] | {"epochs": epochs, "batch_size": BATCH, "patience": epochs}
     settings |= {"threads": os.cpu_count() or 1}
     settings |= {"checkpoint_every": 10**6} | changed.get("settings", {})
     devices.prepare(0, **{key: settings[key] for key in ("threads", "precision", "portable", "deterministic")})
     images = shards.Images(folder)
-    model = models.build(images.image_shape, 10, **architecture)
+    model = models.build(images.image_shape, 10, normalization.BatchNormalization, **architecture)
     clock: list[tuple[float, float]] = []
     begin, end = training.EpochLine.on_epoch_begin, training.EpochLine.on_train_batch_end
 

@@ -7,6 +7,7 @@ $ python -m stages.train data/processed/train data/processed/val data/classes.tx
 import sys
 
 from heldout import atomic, augment, control, devices, manifest, models, params, resuming, shards, training
+from heldout.normalization import BatchNormalization
 from heldout.pretrained import identity
 
 
@@ -26,7 +27,7 @@ def main(
     class_names = manifest.read_class_names(classes_txt)
     images, watched = shards.Images(train), shards.Images(val)
     with hardware.scope():
-        model = models.build(images.image_shape, len(class_names), **architecture)
+        model = models.build(images.image_shape, len(class_names), BatchNormalization, **architecture)
     ran = devices.description(hardware, **same_again)
     print(
         f"train: {model.count_params():,} parameters, {len(images)} images, "

@@ -182,6 +182,11 @@ def test_a_task_outside_its_cluster_is_refused(monkeypatch):
         devices.strategy("multi_worker")
 
 
+def test_bfloat16_on_portable_instructions_is_refused_where_tensorflow_would_crash():
+    with pytest.raises(ValueError, match=r"AVX2, which has no bfloat16: expected train\.precision float32, or"):
+        devices.prepare(0, threads=2, portable=True, deterministic=True, precision="mixed_bfloat16")
+
+
 def test_what_a_result_depends_on_is_said():
     one = devices.strategy("one")
     said = devices.description(one, threads=2, portable=False, deterministic=False)

@@ -6,7 +6,7 @@ from conftest import scan, write_shards
 from test_augment import OFF
 from test_training import ARCHITECTURE, SETTINGS, STATE, train
 
-from heldout import models, shards
+from heldout import models, normalization, shards
 
 FAMILIES = {
     "cnn": {"attention": "cbam", "batch_norm": True, "dropout": 0.5, "l2": 0.001},
@@ -35,7 +35,7 @@ def test_every_family_gives_the_same_file_again(photos, tmp_path, family, precis
     for name in ("one", "two"):
         keras.backend.clear_session()  # Keras counts on in the names that it gives, some of which the file holds
         keras.utils.set_random_seed(0)
-        model = models.build(images.image_shape, 3, **architecture)
+        model = models.build(images.image_shape, 3, normalization.BatchNormalization, **architecture)
         STATE.unlink(missing_ok=True)
         history = train(model, images, mixing, **settings)
         model.save_weights(tmp_path / f"{name}.weights.h5")

@@ -14,7 +14,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from heldout import control, devices, models, resuming, training
+from heldout import control, devices, models, normalization, resuming, training
 from heldout.shards import Images
 
 
@@ -27,7 +27,7 @@ def main(settings_json: str, result_npz: str) -> None:
     hardware = devices.strategy(settings["strategy"])
     images = Images("data/train")
     with hardware.scope():
-        model = models.build(images.image_shape, 3, **said["architecture"])
+        model = models.build(images.image_shape, 3, normalization.BatchNormalization, **said["architecture"])
     state = resuming.State(Path(said["state"]))
     spoken = control.LearningRate.on_train_batch_end
 

@@ -23,7 +23,15 @@ def prepare(seed: int, *, threads: int, portable: bool, deterministic: bool, pre
     set; with it set, the result is the same on any number of cores. They also depend on the instructions that oneDNN
     finds: `portable` holds it to those of AVX2. On a GPU they depend on kernels, of which `deterministic` chooses those
     that give the same bytes again. Call it before anything else uses TensorFlow.
+
+    Raises:
+        ValueError: for `portable` in bfloat16: held to AVX2, TensorFlow's kernels crash (2.21).
     """
+    if portable and precision == "mixed_bfloat16":
+        raise ValueError(
+            f"train.portable holds the CPU to {PORTABLE}, which has no bfloat16: expected train.precision float32, or "
+            "train.portable false"
+        )
     if portable:
         os.environ["ONEDNN_MAX_CPU_ISA"] = PORTABLE  # read when the first operation runs
     tf.config.threading.set_intra_op_parallelism_threads(threads)

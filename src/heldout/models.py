@@ -23,6 +23,7 @@ WIDTHS = (16, 32, 64)  # channels of the three stages of a ResNet for small imag
 def build(
     image_shape: tuple[int, int, int],
     num_classes: int,
+    normalization: type[layers.BatchNormalization] = layers.BatchNormalization,
     *,
     family: str,
     attention: Literal["none", "se", "cbam"],
@@ -45,6 +46,8 @@ def build(
     Args:
         image_shape: (height, width, channels).
         num_classes: how many probabilities.
+        normalization: the layer of `batch_norm` and resnet; `normalization.BatchNormalization` trains faster, and an
+            exported file would need it.
         family: `cnn`, `resnet`, or a network of keras.applications, such as `EfficientNetB0`.
         attention: after each block of cnn and resnet: none, `se` (squeeze and excite) or `cbam`.
         filters: cnn: the convolutions' output channels, one a block.
@@ -66,10 +69,10 @@ def build(
     images = keras.Input(image_shape, name="images")
     penalty = regularizers.L2(l2) if l2 else None
     if family == "cnn":
-        x = _cnn(images, filters, batch_norm, ATTENTION[attention], penalty)
+        x = _cnn(images, filters, normalization if batch_norm else None, ATTENTION[attention], penalty)
     elif family == "resnet":
         x, pooling, dense_units, dropout = (
-            _resnet(images, depth, width, stem, ATTENTION[attention], penalty),
+            _resnet(images, depth, width, stem, normalization, ATTENTION[attention], penalty),
             "average",
             0,
             0.0,
@@ -128,7 +131,7 @@ def load(description: dict[str, Any], weights: str) -> keras.Model:
     return model
 
 
-def _cnn(images: Any, filters: list[int], batch_norm: bool, attend: Any, penalty: Any) -> Any:
+def _cnn(images: Any, filters: list[int], normalization: Any, attend: Any, penalty: Any) -> Any:
     """The CNN of the tutorials: blocks of 3x3 convolution, ReLU and 2x2 max-pooling.
 
     With filters 32, 64, 128 this is the network of Chollet, "Building powerful image classification models using very
@@ -146,9 +149,9 @@ def _cnn(images: Any, filters: list[int], batch_norm: bool, attend: Any, penalty
     x = layers.Rescaling(1 / 255, name="scale")(images)
     for number, channels in enumerate(filters, 1):
         name = f"block{number}"
-        if batch_norm:
+        if normalization:
             convolution = layers.Conv2D(channels, 3, use_bias=False, kernel_regularizer=penalty, name=f"{name}_conv")
-            x = layers.BatchNormalization(momentum=MEMORY, name=f"{name}_norm")(convolution(x))
+            x = normalization(momentum=MEMORY, name=f"{name}_norm")(convolution(x))
             x = layers.ReLU(name=f"{name}_relu")(x)
         else:
             x = layers.Conv2D(channels, 3, activation="relu", kernel_regularizer=penalty, name=f"{name}_conv")(x)
@@ -156,7 +159,7 @@ def _cnn(images: Any, filters: list[int], batch_norm: bool, attend: Any, penalty
     return x
 
 
-def _resnet(images: Any, depth: int, width: int, stem: str, attend: Any, penalty: Any) -> Any:
+def _resnet(images: Any, depth: int, width: int, stem: str, normalization: Any, attend: Any, penalty: Any) -> Any:
     """The ResNet for small images of 6n + 2 layers (He et al., Deep Residual Learning, 2016, section 4.2).
 
     A shortcut that changes its width is a 1x1 convolution (the paper's option B). The width is that of Wide Residual
@@ -171,7 +174,7 @@ def _resnet(images: Any, depth: int, width: int, stem: str, attend: Any, penalty
             channels, size, stride, "same", use_bias=False,
             kernel_initializer="he_normal", kernel_regularizer=penalty, name=f"{name}_conv",
         )  # fmt: skip
-        return layers.BatchNormalization(momentum=MEMORY, name=f"{name}_norm")(layer(x))
+        return normalization(momentum=MEMORY, name=f"{name}_norm")(layer(x))
 
     x = layers.Rescaling(1 / 127.5, offset=-1, name="scale")(images)
     widths = [width * channels for channels in WIDTHS]

@@ -1,0 +1,93 @@
+"""Fused batch normalization: Keras's own layer in what it computes, and in the file of weights."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from test_models import SMALL, build
+
+from heldout import models
+from heldout.normalization import BatchNormalization
+
+SHAPE = (4, 5, 6, 8)
+
+
+def layer(kind: type[keras.layers.BatchNormalization], shape=SHAPE) -> keras.layers.BatchNormalization:
+    made = kind(momentum=0.9)
+    made.build(shape)
+    made.gamma.assign(np.linspace(0.5, 2, shape[-1]))
+    made.beta.assign(np.linspace(-1, 1, shape[-1]))
+    return made
+
+
+def step(kind: type[keras.layers.BatchNormalization], shape=SHAPE, xla: bool = False) -> list[np.ndarray]:
+    """The outputs, the gradients of their cubes, and the moving statistics after one step of training."""
+    one = layer(kind, shape)
+    pixels = np.random.default_rng(0).normal(3, 2, shape).astype(np.float32)
+
+    @tf.function(jit_compile=xla)
+    def train(images: tf.Tensor) -> list[tf.Tensor]:
+        with tf.GradientTape() as tape:
+            tape.watch(images)
+            outputs = one(images, training=True)
+            total = tf.reduce_sum(tf.cast(outputs, tf.float32) ** 3)
+        return [outputs, *tape.gradient(total, [images, one.gamma, one.beta])]
+
+    found = [*train(tf.constant(pixels)), one.moving_mean, one.moving_variance]
+    return [np.asarray(value, np.float32) for value in found]
+
+
+def test_a_step_by_hand():
+    # Values 1 and 3: mean 2, variance over n 1. Moving: 0.9 * 0 + 0.1 * 2, 0.9 * 1 + 0.1 * 1.
+    one = BatchNormalization(momentum=0.9, epsilon=0.0625)
+    outputs = one(np.array([1, 3], np.float32).reshape(2, 1, 1, 1), training=True)
+    assert np.ravel(outputs) == pytest.approx(np.array([-1, 1]) / np.sqrt(1.0625), rel=1e-6)
+    assert float(one.moving_mean[0]) == pytest.approx(0.2)
+    assert float(one.moving_variance[0]) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("xla", [False, True])
+@pytest.mark.parametrize(
+    ("precision", "digits"), [("float32", 1e-5), ("mixed_bfloat16", 1e-2), ("mixed_float16", 1e-3)]
+)
+def test_a_step_is_that_of_keras(precision, digits, xla):
+    keras.config.set_dtype_policy(precision)
+    fused, own = step(BatchNormalization, xla=xla), step(keras.layers.BatchNormalization)
+    keras.config.set_dtype_policy("float32")
+    for ours, theirs in zip(fused, own, strict=True):
+        assert ours == pytest.approx(theirs, rel=digits, abs=digits * float(np.abs(theirs).max()))
+    for ours, theirs in zip(fused[-2:], own[-2:], strict=True):  # sums are of float32 in every precision
+        assert ours == pytest.approx(theirs, rel=1e-5)
+
+
+def test_one_value_a_channel_has_no_variance():
+    outputs, *_, mean, variance = step(BatchNormalization, (1, 1, 1, 2))
+    assert np.ravel(outputs) == pytest.approx([-1, 1])
+    assert np.isfinite(mean).all() and variance == pytest.approx(0.9)
+
+
+@pytest.mark.parametrize(("training", "trainable"), [(False, True), (True, False), (None, True)])
+def test_inference_and_a_frozen_layer_are_keras_own(training, trainable):
+    images = np.random.default_rng(1).normal(3, 2, SHAPE).astype(np.float32)
+    answers = []
+    for kind in (BatchNormalization, keras.layers.BatchNormalization):
+        one = layer(kind)
+        one.trainable = trainable
+        answers.append(np.asarray(one(images, training=training)))
+        assert np.array_equal(one.moving_mean, np.zeros(8))
+    assert np.array_equal(*answers)
+
+
+@pytest.mark.parametrize("family", ["cnn", "resnet"])
+def test_trained_weights_go_into_a_model_of_keras_layers_alone(tmp_path, family):
+    changed = {"family": family, "batch_norm": True}
+    model = models.build((32, 32, 3), 3, BatchNormalization, **(SMALL | changed))
+    assert any(isinstance(found, BatchNormalization) for found in model.layers)
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), np.uint8)
+    model(pixels, training=True)
+    model.save_weights(tmp_path / "model.weights.h5")
+    description = {"image_shape": (32, 32, 3), "class_names": ["a", "b", "c"], "model": SMALL | changed}
+    loaded = models.load(description, str(tmp_path / "model.weights.h5"))
+    assert np.array_equal(loaded.predict(pixels, verbose=0), model.predict(pixels, verbose=0))
+    assert all(type(found).__module__.startswith("keras.") for found in loaded.layers)
+    assert not np.array_equal(loaded.predict(pixels, verbose=0), build(**changed, classes=3).predict(pixels, verbose=0))
