@@ -44,19 +44,29 @@ def test_a_recipe_changes_its_values_alone_and_keeps_comments(folder, name):
 
 
 def test_values_beside_a_recipe(folder):
-    said = recipes.apply("photos", ["data.dir=data/raw", "preprocess.image_size=[96, 64]", "train.clip_norm=1.5"])
-    assert "data.dir: data/sample -> data/raw" in said
+    said = recipes.apply(
+        "photos", ["data.dir=data/raw", "preprocess.image_size=[96, 64]", "train.clip_norm=1.5", "seed=3"]
+    )
+    assert "data.dir: data/sample -> data/raw" in said and "seed: 0 -> 3" in said
     found = values()
     assert found["data"]["dir"] == "data/raw" and found["train"]["clip_norm"] == 1.5
-    assert found["preprocess"]["image_size"] == [96, 64]
+    assert found["preprocess"]["image_size"] == [96, 64] and found["seed"] == 3
+
+
+def test_a_recipe_may_hold_the_seed(folder):
+    Path("recipes/other.yaml").write_text("seed: 7\ntrain:\n  epochs: 2\n")
+    assert recipes.apply("other", [])[0] == "seed: 0 -> 7"
+    assert values()["seed"] == 7 and values()["train"]["epochs"] == 2
 
 
 @pytest.mark.parametrize(
     ("name", "settings", "line"),
     [
         ("photo", [], r"there is no recipe 'photo' in recipes/: expected photos"),
-        ("photos", ["train.epoch=3"], r"params.yaml has no train\.epoch: expected SECTION\.KEY=VALUE with a key that"),
-        ("photos", ["epochs=3"], r"params.yaml has no epochs\.: expected"),
+        ("photos", ["train.epoch=3"], r"params.yaml has no value train\.epoch: expected a key that it has, such as"),
+        ("photos", ["epochs=3"], r"params.yaml has no value epochs: expected"),
+        ("photos", ["train=3"], r"params.yaml has no value train: expected"),
+        ("photos", ["seed.low=3"], r"params.yaml has no value seed\.low: expected"),
         ("photos", ["train.epochs=["], r"train\.epochs=\[ has a value that is not YAML"),
         ("photos", ["train.epochs"], r"train\.epochs has no value: expected SECTION\.KEY=VALUE"),
     ],

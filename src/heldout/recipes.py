@@ -18,7 +18,7 @@ def apply(name: str, settings: list[str], path: str | Path = "params.yaml", fold
 
     Args:
         name: of a file in `folder`, without its .yaml.
-        settings: more values, each SECTION.KEY=VALUE with the value in YAML.
+        settings: more values, each SECTION.KEY=VALUE, or KEY=VALUE at the top level, with the value in YAML.
         path: params.yaml.
         folder: of the recipes.
 
@@ -26,7 +26,7 @@ def apply(name: str, settings: list[str], path: str | Path = "params.yaml", fold
         A line for each value that has changed: old and new.
 
     Raises:
-        ValueError: where the recipe, or a section or key, is not known.
+        ValueError: where the recipe, or a key, is not known.
     """
     known = sorted(file.stem for file in Path(folder).glob("*.yaml"))
     if name not in known:
@@ -37,34 +37,39 @@ def apply(name: str, settings: list[str], path: str | Path = "params.yaml", fold
     round_trip.preserve_quotes, round_trip.width = True, 4096
     sections = round_trip.load(Path(path).read_text(encoding="utf-8"))
     changed = []
-    for section, key, value in [*_values(recipe), *map(_parsed, settings)]:
-        if not isinstance(sections.get(section), dict) or key not in sections[section]:
-            raise ValueError(f"{path} has no {section}.{key}: expected SECTION.KEY=VALUE with a key that it has")
-        old = sections[section][key]
+    for name, value in [*_values(recipe), *map(_parsed, settings)]:
+        section, dot, key = name.rpartition(".")
+        values = sections.get(section) if dot else sections
+        if not isinstance(values, dict) or key not in values or isinstance(values[key], dict):
+            raise ValueError(
+                f"{path} has no value {name}: expected a key that it has, such as train.epochs=10 or seed=1"
+            )
+        old = values[key]
         if old != value:
-            changed.append(f"{section}.{key}: {old} -> {value}")
+            changed.append(f"{name}: {old} -> {value}")
         if isinstance(old, list) and isinstance(value, list):
             old[:] = value  # the same list, which is written as [1, 2]
         else:
-            sections[section][key] = value
+            values[key] = value
     text = io.StringIO()
     round_trip.dump(sections, text)
     atomic.write_text(path, text.getvalue())
     return changed
 
 
-def _values(recipe: dict[str, dict[str, Any]]) -> Iterator[tuple[str, str, Any]]:
+def _values(recipe: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     for section, values in recipe.items():
-        for key, value in values.items():
-            yield section, key, value
+        if isinstance(values, dict):
+            yield from ((f"{section}.{key}", value) for key, value in values.items())
+        else:
+            yield section, values
 
 
-def _parsed(setting: str) -> tuple[str, str, Any]:
+def _parsed(setting: str) -> tuple[str, Any]:
     name, equals, value = setting.partition("=")
-    section, _, key = name.partition(".")
     if not equals:
         raise ValueError(f"{setting} has no value: expected SECTION.KEY=VALUE")
     try:
-        return section, key, yaml.safe_load(value)
+        return name, yaml.safe_load(value)
     except yaml.YAMLError as error:
         raise ValueError(f"{setting} has a value that is not YAML: expected a number, a word or [a, list]") from error
