@@ -11,7 +11,7 @@ import yaml
 from conftest import ROOT
 from test_augment import OFF
 
-from heldout import augment, control, devices, feeding, models, resuming, shards, training
+from heldout import augment, control, devices, feeding, models, normalization, resuming, shards, training
 
 PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
 ARCHITECTURE = PARAMS["model"] | {"filters": [8, 16], "dense_units": 32, "dropout": 0.0}
@@ -90,6 +90,24 @@ def test_every_technique_learns_gives_the_same_bytes_again_and_keeps_its_best(im
     assert history["val_loss"].min() < 0.7 * history["val_loss"].iloc[0]
     kept = loss_of(model, images, settings["loss"])
     assert kept == pytest.approx(history["val_loss"].min(), rel=2e-2 if "precision" in changed else 1e-4, abs=1e-6)
+
+
+def test_a_compiled_step_computes_the_same(images):
+    """XLA adds up in another order, and nothing else, batch normalization and its moving statistics included."""
+    architecture = ARCHITECTURE | {"batch_norm": True}
+    found = []
+    for xla in (False, True):
+        STATE.unlink(missing_ok=True)
+        keras.utils.set_random_seed(0)
+        model = models.build(images.image_shape, 3, normalization.BatchNormalization, **architecture)
+        start = model.get_weights()
+        history = train(model, images, OFF, **(SETTINGS | {"optimizer": "sgd", "xla": xla}))
+        found.append((model.get_weights(), history["loss"].to_numpy()))
+    assert not np.array_equal(found[0][0][0], start[0])
+    assert found[1][1] == pytest.approx(found[0][1], rel=1e-4)
+    pairs = list(zip(found[0][0], found[1][0], strict=True))
+    assert all(compiled == pytest.approx(plain, abs=1e-4) for plain, compiled in pairs)
+    assert not all(np.array_equal(plain, compiled) for plain, compiled in pairs)  # else nothing was compiled
 
 
 def test_accumulated_batches_do_what_one_large_batch_does(images):
