@@ -2,10 +2,9 @@
 
 $ python benchmarks/recipe.py FOLDER [--seeds N]
 
-FOLDER holds train/CLASS/..., validation/CLASS/... and test/CLASS/.... The tutorial's code is what one would type:
-Keras's ImageDataGenerator with its six augmentations, the CNN, Adam, batches of 32, 10 epochs. Ours is a clone of this
-repository, `heldout recipe photos`, and a whole `dvc repro`: index, split, preprocess, train, evaluate, export. The two
-take turns, N times; ours with the seeds 0 to N - 1, the tutorial's as chance has it.
+FOLDER holds train/CLASS/..., validation/CLASS/... and test/CLASS/.... The tutorial's code is tutorial.py. Ours is a
+clone of this repository, `heldout recipe photos`, and a whole `dvc repro`: index, split, preprocess, train, evaluate,
+export. The two take turns, N times; ours with the seeds 0 to N - 1, the tutorial's as chance has it.
 """
 
 import argparse
@@ -22,42 +21,12 @@ import pandas as pd
 from results import interval
 
 ROOT = Path(__file__).resolve().parents[1]
-EPOCHS = 10  # the tutorial's
-BATCH, SIDE = 32, 150
-
-
-def as_tutorials_do(folder: Path) -> float:
-    """Train; the test accuracy."""
-    from tensorflow import keras
-    from tensorflow.keras import layers
-    from tensorflow.keras.preprocessing.image import ImageDataGenerator
-
-    augmented = ImageDataGenerator(
-        rescale=1 / 255, rotation_range=20, width_shift_range=0.2, height_shift_range=0.2,
-        shear_range=0.2, zoom_range=0.2, horizontal_flip=True,
-    )  # fmt: skip
-    plain = ImageDataGenerator(rescale=1 / 255)
-    how = {"target_size": (SIDE, SIDE), "batch_size": BATCH, "class_mode": "categorical"}
-    train = augmented.flow_from_directory(folder / "train", **how)
-    validation = plain.flow_from_directory(folder / "validation", **how)
-    test = plain.flow_from_directory(folder / "test", **how)
-    model = keras.Sequential([
-        layers.Input((SIDE, SIDE, 3)),
-        layers.Conv2D(32, 3, activation="relu"), layers.MaxPooling2D(2),
-        layers.Conv2D(64, 3, activation="relu"), layers.MaxPooling2D(2),
-        layers.Conv2D(128, 3, activation="relu"), layers.MaxPooling2D(2),
-        layers.Flatten(), layers.Dense(512, activation="relu"), layers.Dropout(0.5),
-        layers.Dense(train.num_classes, activation="softmax"),
-    ])  # fmt: skip
-    model.compile("adam", "categorical_crossentropy", metrics=["accuracy"])
-    model.fit(train, epochs=EPOCHS, validation_data=validation, verbose=2)
-    return float(model.evaluate(test, verbose=0)[1])
 
 
 def tutorial(folder: Path) -> dict[str, float]:
     """Run the tutorial's code in a process of its own; the seconds that it took, and the test accuracy."""
     started = time.perf_counter()
-    command = [sys.executable, __file__, "--tutorial", str(folder)]
+    command = [sys.executable, str(ROOT / "benchmarks/tutorial.py"), str(folder)]
     said = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
     return {"seconds": time.perf_counter() - started, "accuracy": float(said.splitlines()[-1])}
 
@@ -84,11 +53,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("folder", type=Path, metavar="FOLDER")
     parser.add_argument("--seeds", type=int, default=1, metavar="N", help="runs of each (%(default)s)")
-    parser.add_argument("--tutorial", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.tutorial:
-        print(as_tutorials_do(options.folder))
-        return
     rows = []
     for seed in range(options.seeds):
         for name, found in (("tutorial", tutorial(options.folder)), ("recipe", ours(options.folder, seed))):
