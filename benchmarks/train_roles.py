@@ -80,7 +80,7 @@ def run_ours(folder: str, architecture: dict, epochs: int, **changed) -> None:
     settings = PARAMS["train"] | {"epochs": epochs, "batch_size": BATCH, "patience": epochs}
     settings |= {"threads": os.cpu_count() or 1}
     settings |= {"checkpoint_every": 10**6} | changed.get("settings", {})
-    devices.prepare(0, **{key: settings[key] for key in ("threads", "precision", "portable", "deterministic")})
+    devices.prepare(0, precision=settings["precision"], **devices.same_again(settings))
     images = shards.Images(folder)
     model = models.build(images.image_shape, 10, normalization.BatchNormalization, **architecture)
     clock: list[tuple[float, float]] = []

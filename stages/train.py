@@ -21,7 +21,7 @@ def main(
     architecture = params.section("model", models.build)
     weights = identity(architecture["weights"], pretrained_folder)
     settings = params.section("train", training.fit)
-    same_again = {key: settings[key] for key in ("threads", "portable", "deterministic")}
+    same_again = devices.same_again(settings)
     devices.prepare(seed, precision=settings["precision"], **same_again)
     hardware = devices.strategy(settings["strategy"])
     class_names = manifest.read_class_names(classes_txt)

@@ -4,9 +4,9 @@ import keras
 import pytest
 from conftest import scan, write_shards
 from test_augment import OFF
-from test_training import ARCHITECTURE, SETTINGS, STATE, train
+from test_training import SETTINGS, STATE, fresh, train
 
-from heldout import models, normalization, shards
+from heldout import shards
 
 FAMILIES = {
     "cnn": {"attention": "cbam", "batch_norm": True, "dropout": 0.5, "l2": 0.001},
@@ -29,13 +29,11 @@ def test_every_family_gives_the_same_file_again(photos, tmp_path, family, precis
     settings = SETTINGS | {"epochs": 2, "precision": precision}
     settings |= {"fine_tune_epochs": 1, "fine_tune_rate": 0.01} if family not in ("cnn", "resnet") else {}
     mixing = OFF | {"mixup": 0.3, "rotation": 20, "rand_augment": 2, "magnitude": 9, "fill": "nearest"}
-    architecture = ARCHITECTURE | {"family": family, "weights": "none"} | FAMILIES[family]
     written = []
     keras.config.set_dtype_policy(precision)
     for name in ("one", "two"):
         keras.backend.clear_session()  # Keras counts on in the names that it gives, some of which the file holds
-        keras.utils.set_random_seed(0)
-        model = models.build(images.image_shape, 3, normalization.BatchNormalization, **architecture)
+        model = fresh(images, family=family, weights="none", **FAMILIES[family])
         STATE.unlink(missing_ok=True)
         history = train(model, images, mixing, **settings)
         model.save_weights(tmp_path / f"{name}.weights.h5")

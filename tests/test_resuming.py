@@ -16,7 +16,7 @@ from conftest import ROOT, scan, write_image, write_shards
 from test_augment import OFF
 from test_training import ARCHITECTURE, PARAMS, SETTINGS, STATE, TECHNIQUES, fresh, loss_of, train
 
-from heldout import control, models, normalization, resuming, shards, training
+from heldout import control, models, resuming, shards, training
 
 
 class Cut(Exception):
@@ -35,9 +35,7 @@ def test_a_run_that_was_cut_short_ends_in_the_same_bytes(images, changed, every,
     keras.config.set_dtype_policy(settings["precision"])
 
     def run() -> tuple[pd.DataFrame, list]:
-        keras.utils.set_random_seed(0)
-        architecture = ARCHITECTURE | {"dropout": 0.5, "batch_norm": True}
-        model = models.build(images.image_shape, 3, normalization.BatchNormalization, **architecture)
+        model = fresh(images, dropout=0.5, batch_norm=True)
         return train(model, images, mixing, **settings), model.get_weights()
 
     whole, weights = run()

@@ -21,9 +21,10 @@ STATE = Path(".dvc/state/run.npz")  # in a temporary folder
 ONE = devices.strategy("one")
 
 
-def fresh(images: shards.Images, seed: int = 0) -> keras.Model:
+def fresh(images: shards.Images, seed: int = 0, **changed) -> keras.Model:
+    """An untrained model as the stage `train` builds it."""
     keras.utils.set_random_seed(seed)
-    return models.build(images.image_shape, 3, **ARCHITECTURE)
+    return models.build(images.image_shape, 3, normalization.BatchNormalization, **(ARCHITECTURE | changed))
 
 
 def train(model: keras.Model, images: shards.Images, augmentation: dict, **settings) -> pd.DataFrame:
@@ -94,12 +95,10 @@ def test_every_technique_learns_gives_the_same_bytes_again_and_keeps_its_best(im
 
 def test_a_compiled_step_computes_the_same(images):
     """XLA adds up in another order, and nothing else, batch normalization and its moving statistics included."""
-    architecture = ARCHITECTURE | {"batch_norm": True}
     found = []
     for xla in (False, True):
         STATE.unlink(missing_ok=True)
-        keras.utils.set_random_seed(0)
-        model = models.build(images.image_shape, 3, normalization.BatchNormalization, **architecture)
+        model = fresh(images, batch_norm=True)
         start = model.get_weights()
         history = train(model, images, OFF, **(SETTINGS | {"optimizer": "sgd", "xla": xla}))
         found.append((model.get_weights(), history["loss"].to_numpy()))

@@ -23,7 +23,7 @@ def main(settings_json: str, result_npz: str) -> None:
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * said["logical_cpus"])
     settings = said["settings"]
-    devices.prepare(0, **{key: settings[key] for key in ("threads", "precision", "portable", "deterministic")})
+    devices.prepare(0, precision=settings["precision"], **devices.same_again(settings))
     hardware = devices.strategy(settings["strategy"])
     images = Images("data/train")
     with hardware.scope():

@@ -44,6 +44,11 @@ def prepare(seed: int, *, threads: int, portable: bool, deterministic: bool, pre
         tf.config.experimental.enable_op_determinism()
 
 
+def same_again(values: dict[str, Any]) -> dict[str, Any]:
+    """Those of the params of training, or of what was kept with a model, that its digits depend on in every use."""
+    return {key: values[key] for key in ("threads", "portable", "deterministic")}
+
+
 def strategy(name: Strategy) -> tf.distribute.Strategy:
     """TensorFlow's strategy; networks are built in its scope. Call it once, right after `prepare`.
 

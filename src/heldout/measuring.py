@@ -28,7 +28,7 @@ def measure(model_folder: str, folder: str) -> Measured:
     """Load what `train` wrote, and let it answer for the images of a folder of shards."""
     description = json.loads(Path(model_folder, "model.json").read_text(encoding="utf-8"))
     ran = description["trained_on"]
-    devices.prepare(0, **{key: ran[key] for key in ("threads", "portable", "deterministic")})
+    devices.prepare(0, **devices.same_again(ran))
     model = models.load(description, f"{model_folder}/model.weights.h5")
     images = Images(folder)
     labels = images.numbers(description["class_names"])

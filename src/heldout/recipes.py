@@ -37,16 +37,16 @@ def apply(name: str, settings: list[str], path: str | Path = "params.yaml", fold
     round_trip.preserve_quotes, round_trip.width = True, 4096
     sections = round_trip.load(Path(path).read_text(encoding="utf-8"))
     changed = []
-    for name, value in [*_values(recipe), *map(_parsed, settings)]:
-        section, dot, key = name.rpartition(".")
+    for dotted, value in [*_values(recipe), *map(_parsed, settings)]:
+        section, dot, key = dotted.rpartition(".")
         values = sections.get(section) if dot else sections
         if not isinstance(values, dict) or key not in values or isinstance(values[key], dict):
             raise ValueError(
-                f"{path} has no value {name}: expected a key that it has, such as train.epochs=10 or seed=1"
+                f"{path} has no value {dotted}: expected a key that it has, such as train.epochs=10 or seed=1"
             )
         old = values[key]
         if old != value:
-            changed.append(f"{name}: {old} -> {value}")
+            changed.append(f"{dotted}: {old} -> {value}")
         if isinstance(old, list) and isinstance(value, list):
             old[:] = value  # the same list, which is written as [1, 2]
         else:
