@@ -9,14 +9,18 @@ BIN := $(VENV)/bin
 EXTRAS := --extra s3 --extra ssh --extra gs --extra azure --extra watch
 COMPILE := uv pip compile --quiet --universal --fork-strategy fewest --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header --group dev $(EXTRAS) $(UPGRADE)
-VERSIONS := ai-edge-litert|keras|numpy|opencv-python-headless|scikit-learn|tensorflow
+# What the stages write into DVC's cache: `make graph` writes this line.
+OUTS := data/sample data/index.csv data/problems.csv data/splits/train.csv data/splits/val.csv data/splits/test.csv data/classes.txt data/processed models/model.weights.h5 models/model.json export
+FAST := $(addprefix tests/,core data augmentation evaluation commands)
+LEFT_OUT := $(filter-out $(FAST),$(patsubst %/,%,$(filter-out tests/__pycache__/,$(wildcard tests/*/))))
+VERSIONS := ai-edge-litert|keras|mlxtend|numpy|opencv-python-headless|scikit-learn|tensorflow
 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DVC_NO_ANALYTICS := 1
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 .DEFAULT_GOAL := all
-.PHONY: all help setup repro test lint lock bench clean cache clean-cache
+.PHONY: all help setup repro test test-fast lint format graph lock bench clean cache clean-cache
 
 all: repro
 
@@ -29,11 +33,21 @@ repro: $(READY)  ## run what has changed, then print the metrics (the default)
 	@dvc repro || { python -m heldout doctor; exit 1; }
 	@python -m heldout summary
 
-test: $(READY)  ## run the tests (FAST=1: without the slow ones)
-	@python -m pytest $(if $(FAST),-m "not slow") $(ARGS)
+test: $(READY)  ## run all tests, on all cores (ARGS=...: pytest's)
+	@python -m pytest --numprocesses auto $(ARGS)
 
-lint: $(READY)  ## format check, lint, types
-	@ruff format --check . && ruff check . && mypy
+test-fast: $(READY)  ## run the tests that take under a minute (it says what it leaves out)
+	@python -m pytest --numprocesses auto -m "not slow" $(FAST) $(ARGS)
+	@echo "test-fast left out: $(LEFT_OUT) and what is marked slow (TensorFlow, whole pipelines in DVC repositories): make test"
+
+lint: $(READY)  ## format, lint, types, and whether the lists that follow from the stages are as written
+	@ruff format --check . && ruff check . && mypy && python -m heldout graph --check
+
+format: $(READY)  ## format the code and sort its imports
+	@ruff check --select I --fix --quiet . && ruff format .
+
+graph: $(READY)  ## write the lists that follow from the stages' code into dvc.yaml, Makefile, README.md and docs/
+	@python -m heldout graph
 
 lock: $(READY)  ## write both locks and env.yaml from pyproject.toml (UPGRADE=--upgrade: to the newest versions)
 	$(COMPILE) pyproject.toml -o requirements.lock
@@ -52,8 +66,7 @@ clean-cache: $(READY)  ## remove the cache of decoded images (the next preproces
 	@python -m heldout cache --clear
 
 clean:  ## remove .venv and what the stages wrote; the DVC cache, your images and git's files stay
-	rm -rf $(VENV) data/sample data/processed data/splits data/index.csv data/problems.csv data/classes.txt export
-	rm -rf models/model.weights.h5 models/model.json .dvc/state
+	rm -rf $(VENV) $(OUTS) .dvc/state
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # uv installs in a fraction of pip's time; where it cannot be had, pip installs the same files by the same hashes.

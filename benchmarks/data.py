@@ -23,8 +23,8 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from heldout import decoded, headers, images, index, preprocessing, shards
-from heldout.folders import Found
+from heldout.data import decode_cache, image_info, images, index, preprocess, shards
+from heldout.data.image_folder import ImageFile
 
 ROOT = Path(__file__).resolve().parents[1]
 EXACT = {
@@ -32,7 +32,7 @@ EXACT = {
     "channels": 3,
     "resize": "squash",
     "interpolation": "area",
-    "pad_colour": [0, 0, 0],
+    "pad_color": [0, 0, 0],
     "fast_decode": False,
 }
 FAST = EXACT | {"fast_decode": True}
@@ -44,8 +44,8 @@ def cpu(work: Callable) -> float:
     """CPU seconds of this process and of the commands that it waits for."""
 
     def now() -> float:
-        used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-        return sum(part.ru_utime + part.ru_stime for part in used)
+        usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+        return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
     before = now()
     work()
@@ -60,17 +60,17 @@ def wall(work: Callable) -> float:
 
 def least(works: dict[str, Callable], measure: Callable = cpu, runs: int = RUNS) -> dict[str, float]:
     """The least of several measurements of each, taken in turn, the cache empty before each."""
-    found: dict[str, list[float]] = {name: [] for name in works}
+    measured: dict[str, list[float]] = {name: [] for name in works}
     for _ in range(runs):
         for name, work in works.items():
-            forget()
-            found[name].append(measure(work))
-    return {name: min(values) for name, values in found.items()}
+            decode_cache.clear()
+            measured[name].append(measure(work))
+    return {name: min(values) for name, values in measured.items()}
 
 
-def report(what: str, ratio: float, baseline: str, wanted: str = "") -> None:
-    rows.append({"what": what, "ratio": round(ratio, 3), "baseline": baseline, "wanted": wanted})
-    print(f"{what:<66}{ratio:>8.2f}  of {baseline}{f'  (wanted {wanted})' if wanted else ''}", flush=True)
+def report(what: str, ratio: float, baseline: str, target: str = "") -> None:
+    rows.append({"what": what, "ratio": round(ratio, 3), "baseline": baseline, "target": target})
+    print(f"{what:<66}{ratio:>8.2f}  of {baseline}{f'  (target {target})' if target else ''}", flush=True)
 
 
 def execute(*command: str, cwd: Path) -> None:
@@ -87,7 +87,7 @@ def make_photos(folder: Path, count: int) -> None:
 
 
 def make_tiles(photos: list[str], folder: Path, count: int, side: int = 64) -> None:
-    """Small JPEGs, cut out of the photos at places of their own."""
+    """Small JPEGs, cut out of the photos at different positions."""
     made = 0
     while made < count:
         for photo in photos:
@@ -106,25 +106,21 @@ def make_tiles(photos: list[str], folder: Path, count: int, side: int = 64) -> N
 
 
 def manifest_of(paths: list[str]) -> pd.DataFrame:
-    seen = headers.read([Found(path, "photo") for path in paths], ".", 1e6)
-    table = pd.DataFrame([(row.id, row.found.path, "photo") for row in seen if isinstance(row, headers.Seen)])
+    read = image_info.read([ImageFile(path, "photo") for path in paths], ".", 1e6)
+    table = pd.DataFrame([(row.id, row.file.path, "photo") for row in read if isinstance(row, image_info.IndexedImage)])
     return table.set_axis(["id", "path", "label"], axis=1).drop_duplicates("id").sort_values("id", ignore_index=True)
 
 
 def scan(folder: Path) -> pd.DataFrame:
-    words = {"layout": "classes", "group_pattern": "", "on_problem": "skip", "on_conflict": "keep"}
-    return index.scan(dir=str(folder), class_depth=1, max_megapixels=100, **words)[0]
+    settings = {"layout": "classes", "group_pattern": "", "on_problem": "skip", "on_conflict": "keep"}
+    return index.scan(dir=str(folder), class_depth=1, max_megapixels=100, **settings)[0]
 
 
 def build(table: pd.DataFrame, settings: dict, folder: Path, threads: int | None = None) -> int:
     """Preprocess as the stage does; how many images were decoded."""
-    cache = decoded.Decoded(settings)
-    preprocessing.write(table, str(folder), cache, threads, **settings)
-    return len(table) - cache.reused
-
-
-def forget() -> None:
-    decoded.clear()
+    cache = decode_cache.DecodeCache(settings)
+    preprocess.write_shards(table, str(folder), cache, threads, **settings)
+    return len(table) - cache.num_reused
 
 
 def bench_index(paths: list[str], work: Path) -> None:
@@ -143,8 +139,8 @@ def bench_index(paths: list[str], work: Path) -> None:
         target = folder / f"class-{number % 10}" / f"{number:06}.jpg"
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(Path(path).read_bytes())
-    found = least({"naive": naive, "index": lambda: scan(folder)}, runs=5)
-    report("index: CPU", found["index"] / found["naive"], "reading, md5 and decoding at 1/8", "<= 1.5")
+    seconds = least({"naive": naive, "index": lambda: scan(folder)}, runs=5)
+    report("index: CPU", seconds["index"] / seconds["naive"], "reading, md5 and decoding at 1/8", "<= 1.5")
 
 
 LOOP = """
@@ -167,7 +163,7 @@ sys.path.insert(0, sys.argv[2])
 import data, pandas as pd
 table, settings, out = pd.read_csv(sys.argv[3], dtype=str), json.loads(sys.argv[4]), pathlib.Path(sys.argv[5])
 for _ in range(2):  # once to warm up
-    data.forget()
+    data.decode_cache.clear()
     shutil.rmtree(out, ignore_errors=True)
     seconds = data.cpu(lambda: data.build(table, settings, out, threads=1))
 print(seconds)
@@ -179,29 +175,29 @@ def bench_exact(table: pd.DataFrame, work: Path) -> None:
     (work / "paths.txt").write_text("\n".join(table["path"]))
     table.to_csv(work / "table.csv", index=False)
 
-    def apart(script: str, *arguments: str) -> Callable:
+    def process(script: str, *arguments: str) -> Callable:
         command = [sys.executable, "-c", script, str(work / "paths.txt"), str(Path(__file__).parent), *arguments]
         return lambda: float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
     def ours(settings: dict) -> Callable:
-        return apart(OURS, str(work / "table.csv"), json.dumps(settings), str(work / "out"))
+        return process(OURS, str(work / "table.csv"), json.dumps(settings), str(work / "out"))
 
-    loop = apart(LOOP)
-    found = least({"loop": loop, "exact": ours(EXACT), "fast": ours(FAST)}, lambda run: run())
+    loop = process(LOOP)
+    seconds = least({"loop": loop, "exact": ours(EXACT), "fast": ours(FAST)}, lambda run: run())
     name = "cv2.imread + cv2.resize(INTER_AREA)"
-    report("preprocess, exact: images per CPU second", found["loop"] / found["exact"], name, ">= 0.95")
-    report("preprocess, fast_decode: images per CPU second", found["loop"] / found["fast"], name, ">= 1.8")
-    print(f"{'':<66}{len(table) / found['loop']:>8.0f} images per CPU second of the loop")
+    report("preprocess, exact: images per CPU second", seconds["loop"] / seconds["exact"], name, ">= 0.95")
+    report("preprocess, fast_decode: images per CPU second", seconds["loop"] / seconds["fast"], name, ">= 1.8")
+    print(f"{'':<66}{len(table) / seconds['loop']:>8.0f} images per CPU second of the loop")
 
     def threaded(threads: int) -> Callable:
         return lambda: build(table, EXACT, work / "out", threads=threads)  # in one process, whichever it is
 
     walls = least({"1": threaded(1), "2": threaded(2)}, wall)
     report("preprocess: images per second, 2 threads", walls["1"] / walls["2"], "1 thread", ">= 1.7")
-    bench_keras(table, work, found)
+    bench_keras(table, work, seconds)
 
 
-def bench_keras(table: pd.DataFrame, work: Path, apart_seconds: dict[str, float]) -> None:
+def bench_keras(table: pd.DataFrame, work: Path, opencv_seconds: dict[str, float]) -> None:
     """Speed and fidelity of fast_decode and of Keras's own loader, both against the exact result."""
     folder = work / "keras" / "photo"
     folder.mkdir(parents=True)
@@ -230,21 +226,21 @@ def bench_keras(table: pd.DataFrame, work: Path, apart_seconds: dict[str, float]
     exact, fast = [], []
     for path in table["path"]:
         content = Path(path).read_bytes()
-        exact.append(images.prepare(content, path, **EXACT))
-        fast.append(images.prepare(content, path, **FAST))
+        exact.append(images.decode_and_resize(content, path, **EXACT))
+        fast.append(images.decode_and_resize(content, path, **FAST))
     reference = np.stack(exact).astype(np.float32)
 
-    def psnr(other: np.ndarray) -> float:
-        return float(np.mean(10 * np.log10(255**2 / ((reference - other) ** 2).mean(axis=(1, 2, 3)))))
+    def psnr(pixels: np.ndarray) -> float:
+        return float(np.mean(10 * np.log10(255**2 / ((reference - pixels) ** 2).mean(axis=(1, 2, 3)))))
 
     name = "cv2.imread + cv2.resize(INTER_AREA)"
     ours, theirs = psnr(np.stack(fast).astype(np.float32)), psnr(np.load(work / "keras.npy"))
     report(
-        "keras.utils.image_dataset_from_directory: images per CPU second", apart_seconds["loop"] / keras_seconds, name
+        "keras.utils.image_dataset_from_directory: images per CPU second", opencv_seconds["loop"] / keras_seconds, name
     )
     report(
         "fast_decode: images per CPU second",
-        keras_seconds / apart_seconds["fast"],
+        keras_seconds / opencv_seconds["fast"],
         "image_dataset_from_directory",
         "> 1",
     )
@@ -252,29 +248,32 @@ def bench_keras(table: pd.DataFrame, work: Path, apart_seconds: dict[str, float]
 
 
 def bench_incremental(table: pd.DataFrame, work: Path) -> None:
-    stored = min(100, len(table) // 10)
-    old = table.drop(table.sample(stored, random_state=0).index).reset_index(drop=True)
+    num_added = min(100, len(table) // 10)
+    old = table.drop(table.sample(num_added, random_state=0).index).reset_index(drop=True)
 
     def clean() -> None:
-        forget()
+        decode_cache.clear()
         build(table, EXACT, work / "clean")
 
-    def more() -> None:
-        count.append(build(table, EXACT, work / "more"))
+    def incremental() -> None:
+        num_decoded.append(build(table, EXACT, work / "incremental"))
 
-    count: list[int] = []
-    seconds = []
+    num_decoded: list[int] = []
+    clean_seconds, incremental_seconds = [], []
     for _ in range(3):
-        whole = cpu(clean)
-        forget()
-        build(old, EXACT, work / "more")
-        seconds.append((whole, cpu(more)))
-    assert set(count) == {stored}, f"{count} images were decoded, expected {stored}"
-    same = all((work / "clean" / p.name).read_bytes() == p.read_bytes() for p in (work / "more").iterdir())
+        clean_seconds.append(cpu(clean))
+        decode_cache.clear()
+        build(old, EXACT, work / "incremental")
+        incremental_seconds.append(cpu(incremental))
+    assert set(num_decoded) == {num_added}, f"{num_decoded} images were decoded, expected {num_added}"
+    same = all((work / "clean" / p.name).read_bytes() == p.read_bytes() for p in (work / "incremental").iterdir())
     assert same, "the incremental build differs from a clean one"
-    ratio = min(part for _, part in seconds) / min(whole for whole, _ in seconds)
+    ratio = min(incremental_seconds) / min(clean_seconds)
     report(
-        f"{stored} images added to {len(old):,}: CPU, {stored} decoded, same bytes", ratio, "a clean build", "<= 0.5"
+        f"{num_added} images added to {len(old):,}: CPU, {num_added} decoded, same bytes",
+        ratio,
+        "a clean build",
+        "<= 0.5",
     )
 
 
@@ -284,13 +283,13 @@ def bench_reading(table: pd.DataFrame, work: Path) -> None:
     memory = stored[np.arange(len(stored))]
     batches = np.random.default_rng(0).permutation(len(stored))[: len(stored) // 32 * 32].reshape(-1, 32)
 
-    def rate(source) -> Callable:
+    def read(source: np.ndarray | shards.Images) -> Callable:
         return lambda: [source[batch] for batch in batches for _ in range(3)]
 
-    found = least({"memory": rate(memory), "shards": rate(stored)}, runs=5)
+    seconds = least({"memory": read(memory), "shards": read(stored)}, runs=5)
     report(
         "shards: shuffled batches of 32 by mmap, images per CPU second",
-        found["memory"] / found["shards"],
+        seconds["memory"] / seconds["shards"],
         "fancy indexing of one array in memory",
         ">= 0.7",
     )
@@ -305,6 +304,7 @@ def bench_small_files(paths: list[str], work: Path, count: int) -> None:
     params = yaml.safe_load((project / "params.yaml").read_text())
     params["data"] |= {"dir": "data/raw", "on_problem": "skip", "on_conflict": "keep"}
     (project / "params.yaml").write_text(yaml.safe_dump(params))
+    execute(sys.executable, "-m", "stages.code", "code.yaml", cwd=project)
     stage = [sys.executable, "-m", "stages.index", "data/index.csv", "data/problems.csv"]
     seconds["index"] = cpu(lambda: execute(*stage, cwd=project))
     report(f"index of {count:,} small files: CPU", seconds["index"] / seconds["dvc add"], "dvc add of them", "<= 1")
@@ -359,7 +359,7 @@ def bench_slopes(paths: list[str], work: Path, counts: list[int]) -> None:
         many = manifest_of(copies)
         many.to_csv(work / "many.csv", index=False)
         command = [sys.executable, "-c", script, str(work / "many.csv"), str(work / "many-out")]
-        environment = os.environ | {"HELDOUT_CACHE": decoded.OFF}
+        environment = os.environ | {"HELDOUT_CACHE": decode_cache.OFF}
         done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT, env=environment)
         seconds, peak = map(float, done.stdout.split())
         files = list((work / "many-out").iterdir())

@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from heldout import shards
+from heldout.data import shards
 
 ROLES = str(Path(__file__).with_name("train_roles.py"))
 CASES = {  # name: pixels, images, architecture

@@ -16,7 +16,8 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from heldout import augment, shards
+from heldout.augmentation import augment
+from heldout.data import shards
 
 PARAMS = yaml.safe_load((Path(__file__).resolve().parents[1] / "params.yaml").read_text(encoding="utf-8"))
 BATCH = 32
@@ -54,7 +55,7 @@ def run_fit(folder: str, architecture: dict, epochs: int) -> None:
     """Keras's own fit, as one would type it, on one uint8 array in memory."""
     import keras
 
-    from heldout import models
+    from heldout.networks import build
 
     images = shards.Images(folder)
     pixels, labels = images[np.arange(len(images))], images.numbers(NAMES)
@@ -67,7 +68,7 @@ def run_fit(folder: str, architecture: dict, epochs: int) -> None:
         def on_epoch_end(self, epoch, logs=None):
             clock.append(used())
 
-    model = models.build(images.image_shape, 10, **architecture)
+    model = build.build(images.image_shape, 10, **architecture)
     model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
     model.fit(pixels, labels, batch_size=BATCH, epochs=epochs, callbacks=[Clock()], verbose=0)
     measured(clock, len(images))
@@ -75,16 +76,17 @@ def run_fit(folder: str, architecture: dict, epochs: int) -> None:
 
 def run_ours(folder: str, architecture: dict, epochs: int, **changed) -> None:
     """What the stage `train` does, without validation's time."""
-    from heldout import devices, models, normalization, resuming, training
+    from heldout.networks import batch_norm, build, devices
+    from heldout.training import checkpoint, fit
 
     settings = PARAMS["train"] | {"epochs": epochs, "batch_size": BATCH, "patience": epochs}
     settings |= {"threads": os.cpu_count() or 1}
     settings |= {"checkpoint_every": 10**6} | changed.get("settings", {})
     devices.prepare(0, precision=settings["precision"], **devices.same_again(settings))
     images = shards.Images(folder)
-    model = models.build(images.image_shape, 10, normalization.BatchNormalization, **architecture)
+    model = build.build(images.image_shape, 10, batch_norm.BatchNormalization, **architecture)
     clock: list[tuple[float, float]] = []
-    begin, end = training.EpochLine.on_epoch_begin, training.EpochLine.on_train_batch_end
+    begin, end = fit.EpochLine.on_epoch_begin, fit.EpochLine.on_train_batch_end
 
     def at_begin(self, epoch, logs=None):
         begin(self, epoch, logs)
@@ -95,11 +97,11 @@ def run_ours(folder: str, architecture: dict, epochs: int, **changed) -> None:
         if batch + 1 == self.params["steps"]:
             clock.append(used())
 
-    training.EpochLine.on_epoch_begin, training.EpochLine.on_train_batch_end = at_begin, at_end
+    fit.EpochLine.on_epoch_begin, fit.EpochLine.on_train_batch_end = at_begin, at_end
     few = shards.Images(changed.get("val", folder))
-    state = resuming.State(Path(folder).parent / "state.npz")
+    state = checkpoint.State(Path(folder).parent / "state.npz")
     augmentation = off() | changed.get("augment", {})
-    training.fit(model, images, few, NAMES, augmentation, 0, state, devices.strategy("one"), **settings)
+    fit.fit(model, images, few, NAMES, augmentation, 0, state, devices.strategy("one"), **settings)
     measured(clock, len(images))
 
 
@@ -131,16 +133,16 @@ def run_first_step(folder: str, architecture: dict, epochs: int) -> None:
     import tensorflow  # noqa: F401
 
     start = time.perf_counter()
-    from heldout import control
+    from heldout.training import optimization
 
-    spoken = control.LearningRate.on_train_batch_end
+    spoken = optimization.LearningRate.on_train_batch_end
 
     def stop(self, batch, logs=None):
         spoken(self, batch, logs)
         print(json.dumps(time.perf_counter() - start), flush=True)
         os._exit(0)
 
-    control.LearningRate.on_train_batch_end = stop
+    optimization.LearningRate.on_train_batch_end = stop
     run_ours(folder, architecture, epochs)
 
 

@@ -7,22 +7,25 @@ import sys
 
 import pandas as pd
 
-from heldout import atomic, charts, manifest, measuring, metrics, params
+from heldout.core import atomic, code, params
+from heldout.data import manifest
+from heldout.evaluation import metrics, plots, predictions
 
 
 def main(test_csv: str, test: str, model_folder: str, history_csv: str, metrics_folder: str, plots_folder: str) -> None:
     """Write the scores, one row an image, the confusion matrix and the learning curves."""
-    params.installed("tensorflow", "keras", "scikit-learn")
+    code.check(__file__)
+    params.check_versions("tensorflow", "keras", "scikit-learn")
     settings = params.section("evaluate", metrics.scores)
-    _, names, images, labels, probabilities = measuring.measure(model_folder, test)
+    _, class_names, images, labels, probabilities = predictions.predict_split(model_folder, test)
     scores = metrics.scores(labels, probabilities, **settings)
     rows = manifest.read(test_csv).sort_values(["id", "label"])  # the order of the shards
-    table = metrics.predictions(images.ids, labels, probabilities, names)
+    table = metrics.predictions(images.ids, labels, probabilities, class_names)
     table.insert(1, "path", rows["path"].to_numpy())
-    atomic.write_json(f"{metrics_folder}/eval.json", scores)
+    atomic.write_metrics(f"{metrics_folder}/eval.json", scores)
     manifest.write(table, f"{metrics_folder}/predictions.csv")
-    charts.confusion(table, names, f"{plots_folder}/confusion.png")
-    charts.curves(pd.read_csv(history_csv), f"{plots_folder}/curves.png")
+    plots.confusion(table, class_names, f"{plots_folder}/confusion.png")
+    plots.curves(pd.read_csv(history_csv), f"{plots_folder}/curves.png")
     print("evaluate: " + ", ".join(f"{name} {value:.4g}" for name, value in scores.items()))
 
 

@@ -5,11 +5,13 @@ $ python -m stages.index data/index.csv data/problems.csv
 
 import sys
 
-from heldout import index, manifest, params
+from heldout.core import code, params
+from heldout.data import index, manifest
 
 
 def main(index_csv: str, problems_csv: str) -> None:
     """Read the image folder that params.yaml names; write the index and the list of files left out."""
+    code.check(__file__)
     images, problems, layout = index.scan(**params.section("data", index.scan))
     manifest.write(images, index_csv)
     manifest.write(problems, problems_csv)

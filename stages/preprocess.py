@@ -5,8 +5,9 @@ $ python -m stages.preprocess data/splits/train.csv data/processed/train
 
 import sys
 
-from heldout import images, manifest, params, preprocessing
-from heldout.decoded import Decoded
+from heldout.core import code, params
+from heldout.data import images, manifest, preprocess
+from heldout.data.decode_cache import DecodeCache
 
 
 def main(split_csv: str, folder: str) -> None:
@@ -14,14 +15,15 @@ def main(split_csv: str, folder: str) -> None:
 
     In the order of their identities: renaming a file changes no byte of the shards.
     """
-    params.installed("opencv-python-headless", "numpy")
-    settings = params.section("preprocess", images.prepare)
+    code.check(__file__)
+    params.check_versions("opencv-python-headless", "numpy")
+    settings = params.section("preprocess", images.decode_and_resize)
     rows = manifest.read(split_csv).sort_values(["id", "label"], ignore_index=True)
-    cache = Decoded(settings)
-    preprocessing.write(rows, folder, cache, **settings)
+    cache = DecodeCache(settings)
+    preprocess.write_shards(rows, folder, cache, **settings)
     height, width, _ = cache.shape
     print(f"preprocess: {len(rows):,} images of {height} x {width} pixels in {folder}, ", end="")
-    print(f"{len(rows) - cache.reused:,} decoded, {cache.reused:,} from the cache")
+    print(f"{len(rows) - cache.num_reused:,} decoded, {cache.num_reused:,} from the cache")
 
 
 if __name__ == "__main__":

@@ -1,30 +1,38 @@
 """Hold out images for validation and test.
 
-$ python -m stages.split data/index.csv data/problems.csv data/splits data/classes.txt metrics/data.json plots/split.png
+$ python -m stages.split data/index.csv data/problems.csv data/splits data/classes.txt \
+    metrics/data.json metrics/classes.csv plots/split.png
 """
 
 import sys
 
-from heldout import atomic, charts, manifest, overview, params, split
+from heldout.core import atomic, code, params
+from heldout.data import manifest, split, statistics
+from heldout.evaluation import plots
 
 
-def main(index_csv: str, problems_csv: str, folder: str, classes_txt: str, data_json: str, plot: str) -> None:
-    """Write one manifest a split, the class names, and what the data are and share."""
+def main(
+    index_csv: str, problems_csv: str, folder: str, classes_txt: str, data_json: str, classes_csv: str, plot: str
+) -> None:
+    """Write one manifest a split, the class names, and statistics of the data and of what leaks."""
+    code.check(__file__)
     settings = params.section("split", split.assign)
     index = manifest.read(index_csv)
-    splits, filled = split.assign(index, **settings)
     given = set(index["split"])
+    splits, gap_fillers = split.assign(index, **settings)
     columns = ["id", "path", "label", *(name for name in ("group", "text") if (index[name] != "").any())]
-    index = index.assign(split=splits, filled=filled).drop_duplicates(["id", "label", "split"])
+    index = index.assign(split=splits, fills_gap=gap_fillers).drop_duplicates(["id", "label", "split"])
     for name in split.SPLITS:
         manifest.write(index.loc[index["split"] == name, columns], f"{folder}/{name}.csv")
-    counts = split.table(index["label"], index["split"])
-    far = split.far_classes(counts, {name: settings[name] for name in ("val", "test") if name not in given})
+    counts = split.class_counts(index["label"], index["split"])
+    fractions = {name: settings[name] for name in ("val", "test") if name not in given}
+    off_target = split.off_target_classes(counts, fractions)
     atomic.write_text(classes_txt, "".join(f"{label}\n" for label in counts.index))
-    figures = overview.figures(index, index["split"], manifest.read(problems_csv))
-    atomic.write_json(data_json, figures)
-    charts.class_by_split(counts, plot)
-    print("\n".join(overview.lines(figures, counts, far, index[index["filled"]])))
+    summary = statistics.summarize(index, index["split"], manifest.read(problems_csv))
+    atomic.write_metrics(data_json, summary)
+    manifest.write(counts.reset_index(names="label"), classes_csv)
+    plots.class_by_split(counts, plot)
+    print("\n".join(statistics.describe(summary, counts, off_target, index[index["fills_gap"]])))
 
 
 if __name__ == "__main__":

@@ -6,52 +6,64 @@ $ python -m stages.train data/processed/train data/processed/val data/classes.tx
 
 import sys
 
-from heldout import atomic, augment, control, devices, manifest, models, params, resuming, shards, training
-from heldout.normalization import BatchNormalization
-from heldout.pretrained import identity
+from heldout.augmentation import augment
+from heldout.core import atomic, code, params
+from heldout.data import manifest, shards
+from heldout.evaluation import diagnosis
+from heldout.networks import build, devices, pretrained
+from heldout.networks.batch_norm import BatchNormalization
+from heldout.training import fit, optimization
+from heldout.training.checkpoint import Checkpoint, checkpoint_path
 
 
 def main(
     train: str, val: str, classes_txt: str, pretrained_folder: str, folder: str, train_json: str, history_csv: str
 ) -> None:
     """Write the best epoch's weights, what is needed to build the network again, and how training went."""
-    params.installed("tensorflow", "keras", "numpy", "opencv-python-headless")
+    digest = code.check(__file__)
+    params.check_versions("tensorflow", "keras", "numpy", "opencv-python-headless")
     seed = params.scalar("seed")
-    augmentation = params.section("augment", augment.batch)
-    architecture = params.section("model", models.build)
-    weights = identity(architecture["weights"], pretrained_folder)
-    settings = params.section("train", training.fit)
-    same_again = devices.same_again(settings)
-    devices.prepare(seed, precision=settings["precision"], **same_again)
-    hardware = devices.strategy(settings["strategy"])
+    settings = params.section("train", fit.fit)
+    sections = {
+        "augment": params.section("augment", augment.augment_batch),
+        "optimizer": params.section("optimizer", optimization.make_optimizer),
+        "schedule": params.section("schedule", optimization.make_schedule),
+        "fine_tune": params.section("fine_tune", fit.fine_tune_phase),
+    }
+    architecture = params.section("model", build.build)
+    weights = pretrained.weights_id(architecture["weights"], pretrained_folder)
+    hardware = params.section("hardware", devices.configure_tensorflow)
+    strategy = devices.configure_tensorflow(seed, **hardware)
     class_names = manifest.read_class_names(classes_txt)
-    images, watched = shards.Images(train), shards.Images(val)
-    with hardware.scope():
-        model = models.build(images.image_shape, len(class_names), BatchNormalization, **architecture)
-    ran = devices.description(hardware, **same_again)
+    train_images, val_images = shards.Images(train), shards.Images(val)
+    with strategy.scope():
+        model = build.build(train_images.image_shape, len(class_names), BatchNormalization, **architecture)
+    environment = devices.environment(strategy, **devices.determinism_settings(hardware))
     print(
-        f"train: {model.count_params():,} parameters, {len(images)} images, "
-        f"{ran['replicas']} x {ran['device']}, {ran['threads']} threads",
+        f"train: {model.count_params():,} parameters, {len(train_images):,} images, {environment['replicas']} x "
+        f"{environment['device']}, {environment['intra_op_threads']} intra-op threads",
         flush=True,
     )
-    inputs = (seed, augmentation, architecture, weights, settings, class_names, images.digest(), watched.digest())
-    state = resuming.State(resuming.place(*inputs, ran))
-    history = training.fit(model, images, watched, class_names, augmentation, seed, state, hardware, **settings)
-    if not devices.is_chief(hardware):
-        print("train: ended well; the first worker writes the result")
+    data = (class_names, train_images.digest(), val_images.digest())
+    checkpoint = Checkpoint(
+        checkpoint_path(digest, seed, settings, sections, architecture, weights, hardware, environment, *data)
+    )
+    history = fit.fit(model, train_images, val_images, class_names, sections, seed, strategy, checkpoint, **settings)
+    if not devices.is_chief(strategy):
+        print("train: done; results are written by the chief worker")
         return
     with atomic.replacing(f"{folder}/model.weights.h5") as partial:
         model.save_weights(partial)
-    description = {"class_names": class_names, "image_shape": images.image_shape, "model": architecture}
-    atomic.write_json(f"{folder}/model.json", description | {"trained_on": ran})
+    description = {"class_names": class_names, "image_shape": train_images.image_shape, "model": architecture}
+    atomic.write_json(f"{folder}/model.json", description | {"environment": environment})
     manifest.write(history.round(6), history_csv)
-    state.path.unlink(missing_ok=True)  # it ended well
-    summary = training.summary(history, model.count_params())
-    atomic.write_json(train_json, summary)
-    print(f"train: best in epoch {summary['best_epoch']} of {summary['epochs']}, ", end="")
-    print(f"validation accuracy {summary['val_accuracy']:.4f}")
-    for words in control.diagnosis(history, settings["epochs"], len(class_names)):
-        print(f"train: {words}")
+    checkpoint.path.unlink(missing_ok=True)  # training is done
+    summary = fit.summarize(history, model.count_params())
+    atomic.write_metrics(train_json, summary)
+    print(f"train: best epoch {summary['best_epoch']} of {summary['epochs']}, ", end="")
+    print(f"val_accuracy {summary['val_accuracy']:.4f}")
+    for line in diagnosis.diagnose(history, settings["epochs"], len(class_names)):
+        print(f"train: {line}")
 
 
 if __name__ == "__main__":

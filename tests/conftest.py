@@ -12,8 +12,8 @@ import pandas as pd
 import pytest
 import yaml
 
-from heldout import index, preprocessing, shards
-from heldout.decoded import Decoded
+from heldout.data import index, preprocess, shards
+from heldout.data.decode_cache import DecodeCache
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared" / "data"
@@ -22,7 +22,7 @@ PREPROCESS = {
     "channels": 3,
     "resize": "squash",
     "interpolation": "area",
-    "pad_colour": [0, 0, 0],
+    "pad_color": [0, 0, 0],
     "fast_decode": False,
 }
 # The real graph on the real digits, with a network that trains in seconds.
@@ -97,17 +97,18 @@ def photos(tmp_path, monkeypatch):
 
 
 def scan() -> pd.DataFrame:
-    words = {"layout": "auto", "group_pattern": "", "on_problem": "error", "on_conflict": "error"}
-    return index.scan(dir="data/raw", class_depth=1, max_megapixels=9, **words)[0]
+    """The index of data/raw."""
+    settings = {"layout": "auto", "group_pattern": "", "on_problem": "error", "on_conflict": "error"}
+    return index.scan(dir="data/raw", class_depth=1, max_megapixels=9, **settings)[0]
 
 
 def write_shards(rows: pd.DataFrame, folder: str, **changed) -> int:
-    """As the stage does it; how many images were decoded."""
+    """Preprocess as the stage does; how many images were decoded."""
     settings = PREPROCESS | changed
     rows = rows.sort_values(["id", "label"], ignore_index=True)
-    cache = Decoded(settings)
-    preprocessing.write(rows, folder, cache, **settings)
-    return len(rows) - cache.reused
+    cache = DecodeCache(settings)
+    preprocess.write_shards(rows, folder, cache, **settings)
+    return len(rows) - cache.num_reused
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The command `heldout`: what is done with a trained classifier, outside the graph.
+"""The command `heldout`: what is done beside the graph.
 
 $ heldout predict photo.jpg folder/ --top 3 --json
 """
@@ -6,16 +6,23 @@ $ heldout predict photo.jpg folder/ --top 3 --json
 import argparse
 import json
 import sys
+from pathlib import Path
 
-from heldout import process
+from heldout.core import process
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; the result is the exit code."""
-    process.guard()
-    parser = argparse.ArgumentParser("heldout", description="What is done with a trained classifier.")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    command = commands.add_parser("predict", help="name the class of image files, or of every file in folders")
+    process.setup()
+    options = parser().parse_args(arguments)
+    return COMMANDS[options.command](options)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The commands and their options; docs/cli.md shows their help."""
+    result = argparse.ArgumentParser("heldout", description="What is done beside the graph of dvc.yaml.")
+    commands = result.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    command = commands.add_parser("predict", help="predict the class of image files, or of every file in folders")
     command.add_argument("paths", nargs="+", metavar="PATH", help="an image file, or a folder of them")
     command.add_argument("--export", default="export", metavar="DIR", help="what the export stage wrote (%(default)s)")
     command.add_argument("--top", type=_positive, default=1, metavar="K", help="name the K most probable classes")
@@ -29,74 +36,93 @@ def main(arguments: list[str] | None = None) -> int:
     command.add_argument(
         "settings", nargs="*", metavar="SECTION.KEY=VALUE", help="more values, such as data.dir=data/raw"
     )
-    options = parser.parse_args(arguments)
-    run = {"predict": _predict, "summary": _summary, "doctor": _doctor, "cache": _cache, "recipe": _recipe}[
-        options.command
-    ]
-    return run(options)
+    command = commands.add_parser("graph", help="write the lists that follow from the stages' code (make graph)")
+    command.add_argument("--check", action="store_true", help="write nothing; exit 1 where a list is stale")
+    return result
 
 
 def _predict(options: argparse.Namespace) -> int:
-    from heldout.predict import predict
+    from heldout.export.predict import predict
 
-    failed = rows = 0
+    errors = rows = 0
     for row in predict(options.paths, options.export, options.top):
         rows += 1
-        failed += "error" in row
+        errors += "error" in row
         if options.json:
             print(json.dumps(row, ensure_ascii=False))
         elif "error" in row:
             print(f"heldout: {row['error']}", file=sys.stderr)
         else:
-            answers = "  ".join(f"{answer['class']} {answer['confidence']:.1%}" for answer in row["answers"])
-            print(f"{row['path']}  {answers}")
+            ranked = "  ".join(f"{item['class']} {item['confidence']:.1%}" for item in row["predictions"])
+            print(f"{row['path']}  {ranked}")
     if not rows:
         print(f"heldout: no files in {', '.join(options.paths)}", file=sys.stderr)
-    return 0 if rows and not failed else 1
+    return 0 if rows and not errors else 1
 
 
 def _summary(_: argparse.Namespace) -> int:
-    from heldout.summary import summary
+    from heldout.commands.summary import summary
 
     print(summary())
     return 0
 
 
 def _doctor(_: argparse.Namespace) -> int:
-    from heldout.doctor import findings
+    from heldout.commands.doctor import findings
 
-    found = list(findings())
-    for line in found:
+    lines = list(findings())
+    for line in lines:
         print(f"heldout: {line}", file=sys.stderr)
-    if not found:
+    if not lines:
         print("heldout: params.yaml, the image folder and the installed versions are as expected")
-    return 1 if found else 0
+    return 1 if lines else 0
 
 
 def _cache(options: argparse.Namespace) -> int:
-    from heldout import decoded
+    from heldout.data import decode_cache
 
-    lines = list(decoded.report())
-    print("\n".join(lines) if lines else f"no decoded images in {decoded.place()}")
+    folder, lines = decode_cache.cache_folder(), list(decode_cache.report())
+    print("\n".join(lines) if lines else f"no decoded images in {folder}")
     if options.clear and lines:
-        decoded.clear()
-        print(f"removed {decoded.place()}")
+        decode_cache.clear()
+        print(f"removed {folder}")
     return 0
 
 
 def _recipe(options: argparse.Namespace) -> int:
-    from heldout import recipes
+    from heldout.commands import recipes
 
     changed = recipes.apply(options.name, options.settings)
     print("\n".join(changed) if changed else f"params.yaml holds the values of {options.name} already")
     return 0
 
 
+def _graph(options: argparse.Namespace) -> int:
+    from heldout.commands import graph
+
+    if not options.check:
+        print(f"written: {', '.join(graph.write(Path())) or 'nothing, every list is as the stages call for'}")
+        return 0
+    stale = ", ".join(str(path) for path in graph.stale_files(Path()))
+    if stale:
+        print(f"heldout: lists in {stale} are not those of the stages: run `make graph`", file=sys.stderr)
+    return 1 if stale else 0
+
+
 def _positive(text: str) -> int:
     if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number from 1, got {text!r}")
+        raise argparse.ArgumentTypeError(f"expected an integer from 1, got {text!r}")
     return int(text)
 
+
+COMMANDS = {
+    "predict": _predict,
+    "summary": _summary,
+    "doctor": _doctor,
+    "cache": _cache,
+    "recipe": _recipe,
+    "graph": _graph,
+}
 
 if __name__ == "__main__":
     sys.exit(main())

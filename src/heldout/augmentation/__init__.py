@@ -1,0 +1,1 @@
+"""Random changes of training images, and the contact sheets that show them."""

@@ -1,0 +1,78 @@
+"""Recipes: values that go well together, put into params.yaml with its comments kept."""
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+from ruamel.yaml import YAML
+
+from heldout.core import atomic, params
+
+FOLDER = "recipes"
+
+
+def apply(name: str, settings: list[str], path: str | Path = "params.yaml", folder: str | Path = FOLDER) -> list[str]:
+    """Put the values of a recipe, then those of `settings`, into params.yaml.
+
+    Args:
+        name: of a file in `folder`, without its .yaml.
+        settings: more values, each SECTION.KEY=VALUE, or KEY=VALUE at the top level, with the value in YAML.
+        path: params.yaml.
+        folder: of the recipes.
+
+    Returns:
+        A line for each value that has changed: old and new.
+
+    Raises:
+        ValueError: where the recipe, or a key, is not known.
+    """
+    known = sorted(file.stem for file in Path(folder).glob("*.yaml"))
+    if name not in known:
+        raise ValueError(
+            f"there is no recipe {name!r} in {folder}/: expected {', '.join(known) or 'a file NAME.yaml there'}"
+        )
+    recipe = params.load(Path(folder, f"{name}.yaml"))
+    params.load(path)  # says what is wrong with it, if anything
+    round_trip = YAML()
+    round_trip.preserve_quotes, round_trip.width = True, 4096
+    sections = round_trip.load(Path(path).read_text(encoding="utf-8"))
+    changed = []
+    for dotted, value in [*_flat_items(recipe), *map(_parse_setting, settings)]:
+        section, dot, key = dotted.rpartition(".")
+        values = sections.get(section) if dot else sections
+        if not isinstance(values, dict) or key not in values or isinstance(values[key], dict):
+            renamed = f": {dotted} is {params.RENAMED[dotted]} since {params.SINCE}" if dotted in params.RENAMED else ""
+            raise ValueError(
+                f"{path} has no value {dotted}{renamed}: expected a key that it has, such as train.epochs=10 or seed=1"
+            )
+        old = values[key]
+        if old != value:
+            changed.append(f"{dotted}: {old} -> {value}")
+        if isinstance(old, list) and isinstance(value, list):
+            old[:] = value  # the same list, which is written as [1, 2]
+        else:
+            values[key] = value
+    text = io.StringIO()
+    round_trip.dump(sections, text)
+    atomic.write_text(path, text.getvalue())
+    return changed
+
+
+def _flat_items(recipe: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    for section, values in recipe.items():
+        if isinstance(values, dict):
+            yield from ((f"{section}.{key}", value) for key, value in values.items())
+        else:
+            yield section, values
+
+
+def _parse_setting(setting: str) -> tuple[str, Any]:
+    name, equals, value = setting.partition("=")
+    if not equals:
+        raise ValueError(f"{setting} has no value: expected SECTION.KEY=VALUE")
+    try:
+        return name, yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise ValueError(f"{setting} has a value that is not YAML: expected a number, a word or [a, list]") from error

@@ -1,0 +1,1 @@
+"""From a folder of images to index, split, and shards of pixels."""

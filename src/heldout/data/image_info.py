@@ -1,0 +1,149 @@
+"""What an image file is: read once, in threads, into a row of the index and a thumbnail, or into a problem."""
+
+import hashlib
+import io
+import os
+import stat
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+from tqdm import tqdm
+
+from heldout.data import images, near_duplicates, raw_files
+from heldout.data.image_folder import ImageFile, Problem
+
+CHUNK = 64  # files that a thread reads before it hands them on
+THUMBNAIL = (near_duplicates.SIDE, near_duplicates.SIDE, 3)
+ORIENTATION = 0x0112  # the EXIF tag
+BITS = {"1": 1, "I;16": 16, "I;16B": 16, "I": 32, "F": 32}  # of a channel, by Pillow's mode; 8 for all others
+PNG_START = b"\x89PNG\r\n\x1a\n"
+
+
+class ImageInfo(NamedTuple):
+    """What an image file's header says: pixels as stored, bytes, the real format, EXIF orientation, channels, bits."""
+
+    width: int
+    height: int
+    bytes: int
+    format: str
+    orientation: int
+    channels: int
+    bits: int
+
+
+class IndexedImage(NamedTuple):
+    """An image that can be used: md5, file, header, thumbnail (uint8) and perceptual hash."""
+
+    id: str
+    file: ImageFile
+    info: ImageInfo
+    thumbnail: np.ndarray
+    hash: int = 0
+
+
+def read(files: list[ImageFile], folder: str, max_megapixels: float) -> Iterator[IndexedImage | Problem]:
+    """Each file of the image folder as an indexed image or as a problem, in the order of the files.
+
+    Args:
+        files: from `image_folder.list_images`.
+        folder: the image folder; a symlink to a file outside it is a problem.
+        max_megapixels: an image with more is a problem.
+    """
+    images.configure_opencv()
+    read_chunk = partial(_read_chunk, root=Path(folder).resolve(), max_megapixels=max_megapixels)
+    chunks = [files[start : start + CHUNK] for start in range(0, len(files), CHUNK)]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        bar = tqdm(total=len(files), desc="index", unit=" images", delay=2, mininterval=1)
+        for start in range(0, len(chunks), CHUNK):
+            for rows in pool.map(read_chunk, chunks[start : start + CHUNK]):
+                yield from rows
+                bar.update(len(rows))
+        bar.close()
+
+
+def printable(path: str) -> str:
+    """A path as text that can be written: bytes that are not UTF-8 become escapes."""
+    return path.encode("utf-8", "backslashreplace").decode()
+
+
+def _read_chunk(files: list[ImageFile], root: Path, max_megapixels: float) -> list[IndexedImage | Problem]:
+    rows = [_read_file(file, root, max_megapixels) for file in files]
+    hashes = iter(near_duplicates.hashes([row.thumbnail for row in rows if isinstance(row, IndexedImage)]).tolist())
+    return [row._replace(hash=next(hashes)) if isinstance(row, IndexedImage) else row for row in rows]
+
+
+def _read_file(file: ImageFile, root: Path, max_megapixels: float) -> IndexedImage | Problem:
+    problem = _name_problem(file.path) or _file_type_problem(file.path, root)
+    if problem:
+        return Problem(printable(file.path), "unusable", *problem)
+    try:
+        content = raw_files.read_bytes(file.path)
+    except OSError as error:
+        reason = f"cannot be read ({error.strerror})"
+        return Problem(file.path, "unusable", reason, "give yourself read permission, or fetch it again")
+    header = _read_header(content)
+    if header is None:
+        return Problem(file.path, "unusable", *images.unreadable_problem(content))
+    info, transparent = header
+    if info.width * info.height > max_megapixels * 1e6:
+        reason = f"has {info.width} x {info.height} pixels, more than data.max_megapixels ({max_megapixels:g})"
+        return Problem(file.path, "unusable", reason, "shrink it, or raise the limit")
+    thumbnail = images.thumbnail(content, min(info.width, info.height), near_duplicates.SIDE, transparent)
+    problem = images.decode_problem(content, thumbnail)
+    if thumbnail is None or problem:
+        return Problem(file.path, "unusable", *(problem or images.unreadable_problem(content)))
+    identity = hashlib.md5(content, usedforsecurity=False).hexdigest()
+    return IndexedImage(identity, file, info, thumbnail)
+
+
+def _name_problem(path: str) -> tuple[str, str] | None:
+    if path != printable(path):
+        return "has a name that is not UTF-8", "rename it"
+    return ("has a line break in its name", "rename it") if len(path.splitlines()) > 1 else None
+
+
+def _file_type_problem(path: str, root: Path) -> tuple[str, str] | None:
+    """A symlink may point to a file inside the folder, or into the DVC cache, since DVC can be set to use symlinks."""
+    try:
+        mode = Path(path).lstat().st_mode
+    except OSError:
+        return None  # reading it will say why
+    if stat.S_ISREG(mode):
+        return None
+    if not stat.S_ISLNK(mode):
+        return "is a pipe, socket or device, not a file", "remove it"
+    target = Path(path).resolve()
+    if not target.exists():
+        return "is a broken symlink", "replace it with the image"
+    if not target.is_file():
+        return "is a symlink to something that is not a file", "replace it with the image"
+    inside = target.is_relative_to(root) or target.parts[-4:-2] == ("files", "md5")
+    return None if inside else ("is a symlink to a file outside the image folder", "replace it with the image")
+
+
+def _read_header(content: bytes) -> tuple[ImageInfo, bool] | None:
+    """What the header says, and whether there may be transparency; None where Pillow cannot open the file."""
+    if frame := images.jpeg_frame(content):
+        bits, height, width, channels = frame
+        return ImageInfo(width, height, len(content), "JPEG", 1, channels, bits), False
+    png = content.startswith(PNG_START)
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            # Pillow decodes a PNG to look for EXIF at its end.
+            orientation = 1 if png and b"eXIf" not in content else image.getexif().get(ORIENTATION, 1)
+            channels, bits = len(image.getbands()), BITS.get(image.mode, 8)
+            width, height = image.size
+            image_format = (
+                "JPEG" if image.format == "MPO" else str(image.format)
+            )  # a phone's, with a preview at its end
+            transparent = images.is_transparent(image)
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError):
+        return None
+    if png:
+        bits = content[24]  # Pillow opens 16-bit color as 8
+    return ImageInfo(width, height, len(content), image_format, orientation, channels, bits), transparent

@@ -1,0 +1,157 @@
+"""The index: one row an image with its identity, the md5 of its bytes, and what it shares with others."""
+
+import tempfile
+from typing import IO, Annotated, Literal
+
+import numpy as np
+import pandas as pd
+from pydantic import Field
+
+from heldout.data import components, image_folder, image_info, near_duplicates
+from heldout.data.image_folder import ImageFile, Layout, Problem
+
+COLUMNS = ["id", *ImageFile._fields, *image_info.ImageInfo._fields, "cluster"]
+
+
+def scan(
+    *,
+    dir: str,
+    layout: Layout,
+    class_depth: Annotated[int, Field(ge=1, le=9)],
+    group_pattern: str,
+    on_problem: Literal["error", "skip"],
+    on_conflict: Literal["error", "drop", "keep"],
+    max_megapixels: Annotated[float, Field(gt=0)],
+) -> tuple[pd.DataFrame, pd.DataFrame, str]:
+    """Read every image of the folder once, and find duplicates.
+
+    Args:
+        dir: the folder of images, relative to the repository.
+        layout: `classes` (dir/CLASS/...), `splits` (dir/train|val|test/CLASS/...), `csv`, or `auto`, which looks.
+        class_depth: the level of folders that names the class.
+        group_pattern: a regular expression whose parentheses catch an image's group in its path, or '' for no groups.
+        on_problem: whether a file that cannot be used ends the scan or is left out and listed.
+        on_conflict: whether one image (or near-duplicates) in two classes ends the scan, is left out with all its
+            copies, or is kept; it is listed in the last two cases.
+        max_megapixels: a larger image is a problem, seen in its header before anything is decoded.
+
+    Returns:
+        The index, sorted by path, with the columns id (md5), path, label, split, group and text (as given, or ''),
+        width and height (pixels, as stored), bytes, format, orientation (EXIF, 1 to 8), channels, bits (of a channel)
+        and cluster (the lowest id of an image and its duplicates, or '' where it has none); the problems: path, kind,
+        reason, remedy; and the layout of the folder.
+
+    Raises:
+        ValueError: where the layout is in doubt, or there is a problem or conflict that the params do not allow.
+    """
+    listing = image_folder.list_images(dir, layout, class_depth, group_pattern)
+    with tempfile.TemporaryFile() as thumbnails:
+        table, problems = _read(listing, dir, max_megapixels, thumbnails)
+        _check_problems([problem for problem in problems if problem.kind == "unusable"], on_problem)
+        table["cluster"] = _clusters(table, thumbnails)
+    table, strays = _without_strays(table)
+    _check_problems(strays, on_problem)
+    table, copies = _without_copies(table)
+    table, conflicts = _resolve_conflicts(table, on_conflict)
+    single = table.groupby("cluster")["path"].transform("size") == 1  # all its duplicates are left out
+    table["cluster"] = table["cluster"].mask(single, "")
+    problems = sorted(problems + strays + copies + conflicts)
+    _check_class_count(table, problems, dir)
+    problem_table = pd.DataFrame(problems, columns=Problem._fields)
+    return table[COLUMNS].reset_index(drop=True), problem_table, listing.layout
+
+
+def _read(
+    listing: image_folder.Listing, folder: str, max_megapixels: float, thumbnails: IO[bytes]
+) -> tuple[pd.DataFrame, list[Problem]]:
+    """The rows of the images that can be used, their thumbnails written to a file; and the problems of the rest."""
+    rows: list[tuple] = []
+    problems = [problem._replace(path=image_info.printable(problem.path)) for problem in listing.problems]
+    for row in image_info.read(listing.files, folder, max_megapixels):
+        if isinstance(row, Problem):
+            problems.append(row)
+        else:
+            rows.append((row.id, *row.file, *row.info, row.hash))
+            thumbnails.write(row.thumbnail.data)
+    thumbnails.flush()
+    return pd.DataFrame(rows, columns=[*COLUMNS[:-1], "hash"]), problems
+
+
+def _clusters(table: pd.DataFrame, thumbnails: IO[bytes]) -> pd.Series:
+    """For each row the lowest id of it and its duplicates, exact or near; '' where there is none."""
+    large = np.flatnonzero(table[["width", "height"]].min(axis=1) >= near_duplicates.SIDE)
+    stored = np.memmap(thumbnails, np.uint8, "r").reshape(-1, *image_info.THUMBNAIL) if len(table) else np.empty(0)
+    numbers = near_duplicates.clusters(
+        table["hash"].to_numpy(np.uint64)[large], lambda rows: np.asarray(stored[large[rows]])
+    )
+    near = pd.Series("", table.index)
+    near.iloc[large] = numbers.astype(str)
+    ids = table["id"].groupby(components.label(table.assign(group="", cluster=near)))
+    return ids.transform("min").where(ids.transform("size") > 1, "")
+
+
+def _without_strays(table: pd.DataFrame) -> tuple[pd.DataFrame, list[Problem]]:
+    """Leave out a class that holds nothing but copies of images of two or more other classes, such as an Examples/ that
+    was left beside them."""
+    labels = table[table["cluster"] != ""].groupby("cluster")["label"].unique()
+    copied = table[table["cluster"].isin(labels.index[labels.map(len) > 1])]
+    strays: list[Problem] = []
+    for label, rows in copied.groupby("label"):
+        copied_labels = {name for names in labels[rows["cluster"].unique()] for name in names} - {label}
+        if len(rows) == (table["label"] == label).sum() and len(copied_labels) > 1:
+            reason = f"is in {label}, which holds nothing but copies of images of other classes"
+            strays += [Problem(path, "stray", reason, f"remove {label}, which is not a class") for path in rows["path"]]
+    return table[~table["path"].isin([stray.path for stray in strays])], strays
+
+
+def _without_copies(table: pd.DataFrame) -> tuple[pd.DataFrame, list[Problem]]:
+    """Keep one row of identical images with the same class and given split."""
+    keys = ["id", "label", "split"]
+    kept = table.drop_duplicates(keys)
+    removed = table.drop(kept.index).merge(kept[[*keys, "path", "group"]], on=keys, suffixes=("", "_kept"))
+    for row in removed[removed["group"] != removed["group_kept"]].itertuples():
+        raise ValueError(
+            f"{row.path} and {row.path_kept} are the same image in the groups {row.group!r} and {row.group_kept!r}: "
+            "remove one of them, or give both the same group"
+        )
+    copies = [
+        Problem(path, "copy", f"has the same bytes as {first}", "nothing: it is counted once")
+        for path, first in zip(removed["path"], removed["path_kept"], strict=True)
+    ]
+    return kept, copies
+
+
+def _resolve_conflicts(table: pd.DataFrame, on_conflict: str) -> tuple[pd.DataFrame, list[Problem]]:
+    """List images that are the same but lie in different classes, and drop them all where `on_conflict` is `drop`."""
+    conflicts: list[Problem] = []
+    for _, rows in table[table["cluster"] != ""].groupby("cluster"):
+        first, *rest = rows.drop_duplicates("label").itertuples()
+        for second in rest:
+            for image, twin in ((first, second), (second, first)):
+                reason = f"is the same image as {twin.path}, but one is {image.label}, the other {twin.label}"
+                conflicts.append(Problem(image.path, "conflict", reason, "remove the wrong one"))
+    if conflicts and on_conflict == "error":
+        path, _, reason, remedy = conflicts[0]
+        more = f" ({len(conflicts) // 2 - 1} more such pairs)" if len(conflicts) > 2 else ""
+        raise ValueError(f"{path} {reason}: {remedy}{more}; or set data.on_conflict: drop (all of them) or keep")
+    if on_conflict == "drop":
+        mixed = table.groupby("cluster")["label"].transform("nunique") > 1
+        table = table[~(mixed & (table["cluster"] != ""))]
+    return table, conflicts
+
+
+def _check_problems(problems: list[Problem], on_problem: str) -> None:
+    if problems and on_problem == "error":
+        more = f" ({len(problems) - 1} more)" if len(problems) > 1 else ""
+        path, _, reason, remedy = problems[0]
+        raise ValueError(f"{path} {reason}: {remedy}{more}; or set data.on_problem: skip")
+
+
+def _check_class_count(table: pd.DataFrame, problems: list[Problem], folder: str) -> None:
+    if table["label"].nunique() < 2:
+        left_out = [problem for problem in problems if problem.kind not in ("hidden", "unlisted")]
+        raise ValueError(
+            f"{folder} is left with {len(table)} images in {table['label'].nunique()} classes after {len(left_out)} "
+            f"files were left out (the first: {left_out[0].path} {left_out[0].reason}): expected two or more; "
+            "repair or replace those files"
+        )

@@ -1,0 +1,26 @@
+"""Manifests: CSV files with one row an image, the text by which stages name images."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from heldout.core.atomic import replacing
+
+NUMBERS = dict.fromkeys(["width", "height", "bytes", "orientation", "channels", "bits"], int)
+
+
+def read(path: str | Path) -> pd.DataFrame:
+    """A manifest as a table; every column is text (a class may be called NA or 007) except NUMBERS."""
+    table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
+    return table.astype({name: kind for name, kind in NUMBERS.items() if name in table})
+
+
+def write(table: pd.DataFrame, path: str | Path) -> None:
+    """Write a table so that the same rows give the same bytes; the file appears complete or not at all."""
+    with replacing(path) as partial:
+        table.to_csv(partial, index=False, lineterminator="\n", encoding="utf-8")
+
+
+def read_class_names(path: str | Path) -> list[str]:
+    """The class names, one a line; a class's number is that of its line, from 0."""
+    return Path(path).read_text(encoding="utf-8").splitlines()

@@ -1,0 +1,1 @@
+"""Predictions on held-out images, and what they say."""

@@ -1,0 +1,36 @@
+"""The trained model's predictions for a split's images: what `evaluate` scores and `export` compares its files with."""
+
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from heldout.core.process import suppress_native_stderr
+from heldout.data.shards import Images
+from heldout.networks import build, devices
+
+with suppress_native_stderr():
+    import keras
+
+
+class SplitPredictions(NamedTuple):
+    """The trained model, its classes, a split's images, int labels (n,), and float32 probabilities (n, num_classes)."""
+
+    model: keras.Model
+    class_names: list[str]
+    images: Images
+    labels: np.ndarray
+    probabilities: np.ndarray
+
+
+def predict_split(model_folder: str, shard_folder: str) -> SplitPredictions:
+    """Load what `train` wrote, and predict the images of a folder of shards, in float32."""
+    description = json.loads(Path(model_folder, "model.json").read_text(encoding="utf-8"))
+    settings = devices.determinism_settings(description["environment"])
+    devices.configure_tensorflow(0, strategy="single", precision="float32", **settings)
+    model = build.load(description, f"{model_folder}/model.weights.h5")
+    images = Images(shard_folder)
+    labels = images.class_numbers(description["class_names"])
+    probabilities = np.concatenate([model.predict_on_batch(batch) for batch in images.batches()])
+    return SplitPredictions(model, description["class_names"], images, labels, probabilities)

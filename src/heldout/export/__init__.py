@@ -1,0 +1,1 @@
+"""The files to ship, and predictions from them alone."""

@@ -1,0 +1,47 @@
+"""A SavedModel folder, signature `serve`: uint8 images to probabilities, always in inference mode."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from heldout.core.process import suppress_native_stderr
+
+with suppress_native_stderr():
+    import keras
+    import tensorflow as tf
+    from tensorflow.core.protobuf import fingerprint_pb2
+
+
+def serving_function(model: keras.Model) -> Any:
+    """Raw pixels to probabilities as one TensorFlow function, always in inference mode.
+
+    `model.export()` traces the model without `training=`, and keeps its variables in the order of a set, so that no
+    two exports have the same bytes (Keras 3.15).
+    """
+    shape = (None, *model.input_shape[1:])
+
+    @tf.function(input_signature=[tf.TensorSpec(shape, tf.uint8, name="images")])
+    def serve(images: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"probabilities": model(tf.cast(images, tf.float32), training=False)}
+
+    return serve
+
+
+def write(model: keras.Model, path: Path) -> None:
+    """Write the folder, with its random uuid replaced by its checksum."""
+    serve = serving_function(model)
+    module = tf.Module()
+    module.model_variables = [variable.value for variable in model.variables]
+    module.serve = serve
+    tf.saved_model.save(module, str(path), signatures={"serving_default": serve, "serve": serve})
+    fingerprint = fingerprint_pb2.FingerprintDef.FromString((path / "fingerprint.pb").read_bytes())
+    fingerprint.uuid = str(fingerprint.saved_model_checksum)
+    (path / "fingerprint.pb").write_bytes(fingerprint.SerializeToString(deterministic=True))
+
+
+def load(path: Path) -> Callable[[np.ndarray], np.ndarray]:
+    """A function from uint8 images (n, height, width, channels) to probabilities (n, num_classes)."""
+    serve = tf.saved_model.load(str(path)).signatures["serve"]
+    return lambda images: serve(images=tf.constant(images))["probabilities"].numpy()

@@ -1,0 +1,1 @@
+"""The networks, and the devices that they run on."""

@@ -1,0 +1,127 @@
+"""What a step computes on every replica of a strategy: the gradients' update, an evaluation, the statistics' sync.
+
+A step's loss is the mean over the images of all replicas, and gradients are clipped once they are added up.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from heldout.core.process import suppress_native_stderr
+from heldout.training.batches import ReplicaBatch
+
+with suppress_native_stderr():
+    import keras
+    import tensorflow as tf
+
+Step = Callable[[Any], tf.Tensor]
+
+
+def make_train_step(
+    model: keras.Model, strategy: tf.distribute.Strategy, loss: keras.losses.Loss, *, reduce_first: bool, xla: bool
+) -> Step:
+    """A step that takes the next `ReplicaBatch` of each replica from an iterator and moves the weights once.
+
+    Args:
+        model: compiled, built in the strategy's scope.
+        strategy: of `devices.configure_tensorflow`.
+        loss: without reduction: it gives a loss an image.
+        reduce_first: add up the replicas' gradients before the optimizer sees them: needed where it clips them by their
+            norm, which must be that of the sum, and where it skips steps that overflow, which all replicas must skip.
+        xla: compile the step.
+
+    Returns:
+        A function from the iterator to float32 (3,): the sums over the step's images of loss, correct predictions, and
+        1.
+    """
+    replicas = strategy.num_replicas_in_sync
+    optimizer, variables = model.optimizer, model.trainable_variables
+
+    @tf.function(jit_compile=xla)
+    def replica_step(batch: ReplicaBatch) -> tf.Tensor:
+        gradients, total, correct = None, 0.0, 0.0
+        microbatches = batch.pixels.shape[0]
+        for number in range(microbatches):
+            with tf.GradientTape() as tape:
+                probabilities = model(batch.pixels[number], training=True)
+                losses = loss(batch.targets[number], probabilities)
+                mean = tf.reduce_sum(losses * batch.weights[number]) / batch.step_size
+                if penalties := model.losses:
+                    mean += tf.add_n(penalties) / (replicas * microbatches)
+                scaled = optimizer.scale_loss(mean)
+            new = tape.gradient(scaled, variables)
+            gradients = new if gradients is None else [a + b for a, b in zip(gradients, new, strict=True)]
+            total += mean
+            correct += _num_correct(batch, probabilities, number)
+        if reduce_first and replicas > 1:
+            # The optimizer adds them up again.
+            reduced = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, gradients)
+            gradients = [gradient / replicas for gradient in reduced]
+        optimizer.apply(gradients, variables)
+        return tf.stack([total * batch.step_size, correct, tf.reduce_sum(batch.mask)])
+
+    return _on_all_replicas(strategy, replica_step)
+
+
+def make_eval_step(model: keras.Model, strategy: tf.distribute.Strategy, loss: keras.losses.Loss, *, xla: bool) -> Step:
+    """A step that only evaluates: the same sums."""
+
+    @tf.function(jit_compile=xla)
+    def replica_step(batch: ReplicaBatch) -> tf.Tensor:
+        probabilities = model(batch.pixels[0], training=False)
+        total = tf.reduce_sum(loss(batch.targets[0], probabilities) * batch.weights[0])
+        return tf.stack([total, _num_correct(batch, probabilities, 0), tf.reduce_sum(batch.mask)])
+
+    return _on_all_replicas(strategy, replica_step)
+
+
+def make_statistics_sync(model: keras.Model, strategy: tf.distribute.Strategy) -> Callable[[], None]:
+    """A function that gives all replicas the mean of their moving statistics: Keras leaves each its own (3.15)."""
+    statistics = [variable for variable in model.non_trainable_variables if "float" in variable.dtype]
+
+    def replica_sync() -> None:
+        context = tf.distribute.get_replica_context()
+        means = context.all_reduce(tf.distribute.ReduceOp.MEAN, [tf.identity(variable) for variable in statistics])
+        for variable, mean in zip(statistics, means, strict=True):
+            variable.assign(mean)
+
+    @tf.function
+    def sync() -> None:
+        if statistics and strategy.num_replicas_in_sync > 1:
+            strategy.run(replica_sync)
+
+    return sync
+
+
+def weights_are_finite(model: keras.Model) -> bool:
+    """Whether all weights are numbers. The loss alone does not tell: oneDNN's ReLU makes 0 of a NaN (AVX-512)."""
+    weights = [tf.convert_to_tensor(weight) for weight in model.trainable_variables]
+    return all(bool(tf.reduce_all(tf.math.is_finite(weight))) for weight in weights)
+
+
+def workers_agree(strategy: tf.distribute.Strategy, step: int) -> bool:
+    """Whether all workers stand at the same step."""
+    if strategy.num_replicas_in_sync == 1:
+        return True
+
+    @tf.function
+    def reduced() -> tf.Tensor:
+        sums = strategy.run(lambda: tf.constant([step, step * step], tf.float64))
+        return strategy.reduce(tf.distribute.ReduceOp.SUM, sums, axis=None)
+
+    total, squares = reduced().numpy().tolist()
+    return total * total == squares * strategy.num_replicas_in_sync
+
+
+def _on_all_replicas(strategy: tf.distribute.Strategy, replica_step: Callable[[ReplicaBatch], tf.Tensor]) -> Step:
+    @tf.function
+    def step(iterator: Any) -> tf.Tensor:
+        sums = strategy.run(replica_step, args=(next(iterator),))
+        return strategy.reduce(tf.distribute.ReduceOp.SUM, sums, axis=None)
+
+    return step
+
+
+def _num_correct(batch: ReplicaBatch, probabilities: tf.Tensor, number: int) -> tf.Tensor:
+    """How many predictions are the targets' classes; a mixed image's class is that of its larger part."""
+    correct = tf.equal(tf.argmax(probabilities, axis=1), tf.argmax(batch.targets[number], axis=1))
+    return tf.reduce_sum(tf.cast(correct, tf.float32) * batch.mask[number])

@@ -1,0 +1,84 @@
+"""Shards: the right pixels with the right label, bytes that do not depend on names, nothing incomplete."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import PREPROCESS, scan, write_image, write_shards
+
+from heldout.data import images, shards
+
+
+@pytest.fixture
+def rows(photos):
+    return scan()
+
+
+def contents(folder: str, pattern: str = "*") -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in Path(folder).glob(pattern)}
+
+
+def test_pixels_labels_and_ids_belong_together(rows, monkeypatch):
+    monkeypatch.setattr(shards, "SHARD_BYTES", 5 * 10 * 12 * 3)  # five images a shard on average, at most
+    write_shards(rows, "data/processed")
+    stored = shards.Images("data/processed")
+    sizes = [len(np.load(path)) for path in sorted(Path("data/processed").glob("*.npy"))]
+    eighths = [int(identity[0], 16) // 2 for identity in rows["id"]]
+    assert sizes == [count for count in np.bincount(eighths, minlength=8) if count]
+    assert len(stored) == 24 and stored.image_shape == (10, 12, 3)
+    assert stored.ids.tolist() == sorted(rows["id"])
+    by_id = rows.set_index("id")
+    pixels = stored[np.arange(24)]
+    for position, identity in enumerate(stored.ids):
+        content = Path(by_id["path"][identity]).read_bytes()
+        assert np.array_equal(pixels[position], images.decode_and_resize(content, "x", **PREPROCESS))
+        assert stored.labels[position] == by_id["label"][identity]
+    assert stored.class_numbers(["cat", "dog", "wolf"])[0] == ["cat", "dog", "wolf"].index(stored.labels[0])
+
+
+def test_names_change_no_byte(rows, monkeypatch):
+    write_shards(rows, "before")
+    Path("data/raw/cat/0.jpg").rename("data/raw/cat/renamed.jpg")
+    write_shards(scan(), "after")
+    assert contents("before") == contents("after")
+
+
+def test_an_added_image_changes_one_shard(rows, monkeypatch):
+    monkeypatch.setattr(shards, "SHARD_BYTES", 5 * 10 * 12 * 3)
+    write_shards(rows, "before")
+    write_image(Path("data/raw/cat/new.jpg"), 999)
+    write_shards(scan(), "after")
+    before, after = contents("before", "*.npy"), contents("after", "*.npy")
+    assert before.keys() == after.keys() and len(before) > 3
+    assert sum(before[name] != after[name] for name in before) == 1
+
+
+@pytest.mark.parametrize(
+    ("size", "count"),
+    [(1, 1), (32 * 2**20, 1), (32 * 2**20 + 1, 2), (10**6 * 224 * 224 * 3, 256), (10**7 * 224 * 224 * 3, 2048)],
+)
+def test_shard_count(size, count):
+    assert shards.shard_count(size) == count
+
+
+def test_a_bad_image_leaves_nothing(rows):
+    Path("data/raw/wolf/3.jpg").write_bytes(b"damaged")
+    with pytest.raises(ValueError, match=r"data/raw/wolf/3\.jpg is not the image that the index saw"):
+        write_shards(rows, "data/processed")
+    assert [path.name for path in Path("data").iterdir()] == ["raw"]
+
+
+def test_only_what_the_manifest_names_is_read(rows):
+    Path("data/raw/wolf/3.jpg").unlink()
+    Path("data/raw/wolf/4.jpg").write_bytes(b"damaged")
+    write_shards(rows[~rows["path"].str.contains("wolf/[34]")], "data/processed")
+    assert len(shards.Images("data/processed")) == 22
+
+
+def test_a_missing_shard_is_noticed(rows):
+    write_shards(rows, "data/processed")
+    write_image(Path("data/other.png"), 1)
+    Path("data/processed/images-00000.npy").unlink()
+    message = "^data/processed is incomplete: expected the 24 images of images.csv, got 0: run `dvc checkout "
+    with pytest.raises(ValueError, match=message + "data/processed` or `dvc repro`$"):
+        shards.Images("data/processed")

@@ -1,0 +1,116 @@
+"""Export and prediction: the shipped files are the measured ones, byte-stable, and predict single images."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import ROOT, execute
+
+from heldout.data import shards
+from heldout.export import export, predict
+from heldout.networks import build
+
+pytestmark = pytest.mark.slow
+FORMATS = ["keras", "saved_model", "tflite"]
+
+
+def heldout(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
+    return subprocess.run([sys.executable, "-m", "heldout", *arguments], cwd=folder, capture_output=True, text=True)
+
+
+@pytest.fixture
+def parts(finished):
+    """The finished project's model, its test images, and its predictions of them."""
+    description = json.loads((finished / "models/model.json").read_text(encoding="utf-8"))
+    model = build.load(description, str(finished / "models/model.weights.h5"))
+    images = shards.Images(finished / "data/processed/test")
+    return model, images, model.predict(images[np.arange(len(images))], verbose=0)
+
+
+def test_every_file_predicts_what_the_model_does(finished):
+    report = json.loads((finished / "metrics/export.json").read_text(encoding="utf-8"))
+    keys = ("max_abs_difference", "changed_predictions", "bytes")
+    assert list(report) == [f"{name}_{key}" for name in FORMATS for key in keys]
+    for name in FORMATS:
+        assert report[f"{name}_max_abs_difference"] < 1e-5 and report[f"{name}_changed_predictions"] == 0
+        assert report[f"{name}_bytes"] > 10000
+    assert (finished / "export/labels.txt").read_text().split() == list("0123456789")
+
+
+def test_a_second_export_has_the_same_bytes(finished, parts, tmp_path):
+    model, images, probabilities = parts
+    export.export(model, tmp_path, images, probabilities, formats=FORMATS, tolerance=1e-4)
+    files = [path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file()]
+    assert len(files) == 6
+    # The saved model's own bytes are compared between processes, by dvc.lock in test_repro.py: here TensorFlow has
+    # numbered its functions on from what this process did before.
+    for name in ("model.keras", "model.tflite"):
+        assert (tmp_path / name).read_bytes() == (finished / "export" / name).read_bytes(), name
+
+
+def test_a_file_that_differs_too_much_fails(parts, tmp_path):
+    model, images, probabilities = parts
+    with pytest.raises(
+        ValueError, match=r"model.tflite does not predict what the model does: max difference 0.1, expected 0.0001 at"
+    ):
+        export.export(model, tmp_path, images, probabilities + 0.1, formats=["tflite"], tolerance=1e-4)
+
+
+def test_predict_gives_the_predictions_of_the_evaluation(finished):
+    table = pd.read_csv(finished / "metrics/predictions.csv", dtype={"label": str, "predicted": str})
+    done = heldout(finished, "predict", "--json", "--top", "3", *table["path"][:40])
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert done.returncode == 0 and done.stderr == ""
+    assert [row["path"] for row in rows] == table["path"][:40].tolist()
+    assert [row["predictions"][0]["class"] for row in rows] == table["predicted"][:40].tolist()
+    confidence = [row["predictions"][0]["confidence"] for row in rows]
+    assert confidence == pytest.approx(table["confidence"][:40].tolist(), abs=1e-5)
+    assert all(len(row["predictions"]) == 3 for row in rows)
+
+
+def test_predict_reads_folders_and_prints_a_table(finished):
+    done = heldout(finished, "predict", "data/sample/3")
+    lines = done.stdout.splitlines()
+    assert len(lines) == len(list((finished / "data/sample/3").iterdir()))
+    assert lines[0].startswith("data/sample/3/1503.png  ") and lines[0].endswith("%")
+
+
+def test_predict_says_what_is_wrong_and_goes_on(finished):
+    done = heldout(finished, "predict", "README.md", "data/sample/3/1503.png")
+    assert done.returncode == 1
+    assert done.stderr == "heldout: README.md cannot be decoded as an image: convert it to JPEG or PNG, or remove it\n"
+    assert done.stdout.startswith("data/sample/3/1503.png")
+    assert heldout(finished, "predict", "none.png").stderr == "heldout: none.png: no such file or folder\n"
+    line = heldout(finished, "predict", "README.md", "--export", "nowhere").stderr
+    assert line == "heldout: nowhere/heldout.json is missing: run `dvc repro export` or `dvc pull export` first\n"
+
+
+def test_predict_needs_no_tensorflow(finished):
+    code = "import sys; from heldout.__main__ import main; main(['predict', 'data/sample/3/1503.png']); "
+    code += "sys.exit('tensorflow' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], cwd=finished, check=True, capture_output=True)
+
+
+def test_stages_without_a_network_import_no_tensorflow():
+    for name in ("code", "sample", "index", "split", "preprocess", "augment"):
+        code = f"import sys, stages.{name}; sys.exit('tensorflow' in sys.modules or 'keras' in sys.modules)"
+        execute(sys.executable, "-c", code, cwd=ROOT)
+
+
+def test_the_saved_model_loads_in_keras_as_a_layer(finished, parts):
+    import keras
+
+    _, images, probabilities = parts
+    layer = keras.layers.TFSMLayer(str(finished / "export/saved_model"), call_endpoint="serve")
+    assert np.abs(layer(images[np.arange(9)])["probabilities"] - probabilities[:9]).max() < 1e-6
+    assert predict.DESCRIPTION in {path.name for path in (finished / "export").iterdir()}
+
+
+def test_summary_shows_the_figures_and_where_to_look(finished):
+    text = heldout(finished, "summary").stdout
+    accuracy = json.loads((finished / "metrics/eval.json").read_text())["accuracy"]
+    assert f"{accuracy:,.4f}" in text and "metrics/predictions.csv" in text

@@ -1,0 +1,256 @@
+"""The contract of the graph, on real DVC repositories: what reruns, what is restored, what survives a kill."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+import typing
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import yaml
+from conftest import ROOT, change, commit, execute, stages_run
+from test_graph import INSTANCES
+
+from heldout.commands import schemas
+from heldout.core import params
+
+pytestmark = pytest.mark.slow
+
+# Values that no schema tells: names of folders and files, patterns.
+BY_HAND = {
+    "data.dir": "data/other",
+    "data.group_pattern": "(..)[.]png",
+    "model.architecture": "resnet",
+    "model.weights": "none",
+}
+
+
+def different(name: str, value: Any, schema: Any) -> Any:
+    """A value of params.yaml that is not `value`, and is allowed."""
+    if name in BY_HAND:
+        return BY_HAND[name]
+    choices = [value + [value[0]], value[1:], [number + 1 for number in value]] if isinstance(value, list) else []
+    if isinstance(value, list) and isinstance(value[0], str):
+        choices = [value[1:]]
+    base, *fields = typing.get_args(schema) if typing.get_origin(schema) is typing.Annotated else (schema,)
+    choices += [choice for choice in typing.get_args(base) if typing.get_origin(base) is typing.Literal]
+    if base is bool:
+        choices.append(not value)
+    if base in (int, float):
+        limits = {type(limit).__name__: limit for field in fields for limit in field.metadata}
+        low = next((getattr(limits[key], key.lower()) for key in ("Ge", "Gt") if key in limits), 0)
+        high = next((getattr(limits[key], key.lower()) for key in ("Le", "Lt") if key in limits), low + 10)
+        choices += [base((low + high) / 2), base((low + 3 * high) / 4)]
+    for choice in choices:
+        try:
+            params.check("section", {"key": choice}, {"key": schema})
+        except ValueError:
+            continue
+        if choice != value:
+            return choice
+    raise AssertionError(f"no other value of {name} is known: give one in BY_HAND")
+
+
+def metrics(repository: Path) -> dict[str, str]:
+    return {path.name: path.read_text(encoding="utf-8") for path in sorted((repository / "metrics").iterdir())}
+
+
+def test_second_repro_runs_nothing(restored):
+    output = execute("dvc", "repro", cwd=restored).stdout
+    assert stages_run(output) == []
+    assert "Data and pipelines are up to date." in output
+
+
+def test_each_key_reruns_exactly_the_stages_that_read_its_section(restored):
+    # README's table is written from the same graph.
+    execute("cp", "-r", "data/sample", "data/other", cwd=restored)
+    read = schemas.load(ROOT / "stages")
+    current = yaml.safe_load((restored / "params.yaml").read_text(encoding="utf-8"))
+    keys = [(name, key) for name, values in current.items() for key in (values if isinstance(values, dict) else [None])]
+    assert len(keys) > 60
+    for name, key in keys:
+        if key:
+            change(restored, {name: {key: different(f"{name}.{key}", current[name][key], read[name][key])}})
+        else:
+            change(restored, {name: current[name] + 1})
+        changed = set(json.loads(execute("dvc", "status", "--json", cwd=restored).stdout))
+        readers = {stage for stage, entry in INSTANCES.items() if name in entry.get("params", [])}
+        assert changed == readers, (name, key)
+        execute("git", "checkout", "-q", "params.yaml", cwd=restored)
+    assert execute("dvc", "status", "-q", cwd=restored)
+
+
+def test_a_reverted_value_is_restored_from_the_run_cache(restored):
+    results = {}
+    for top_k in (3, 4):
+        change(restored, {"evaluate": {"top_k": top_k}})
+        assert stages_run(execute("dvc", "repro", cwd=restored).stdout) == ["evaluate"]
+        results[top_k] = metrics(restored)
+        assert f"top_{top_k}_accuracy" in results[top_k]["eval.json"]
+    change(restored, {"evaluate": {"top_k": 3}})
+    output = execute("dvc", "repro", cwd=restored).stdout
+    assert "Stage 'evaluate' is cached - skipping run" in output
+    assert stages_run(output) == []
+    assert metrics(restored) == results[3]
+
+
+def append(repository: Path, module: str, text: str) -> None:
+    with (repository / "src/heldout" / module).open("a", encoding="utf-8") as file:
+        file.write(text)
+
+
+def test_comments_rerun_the_stage_code_alone(restored):
+    append(restored, "core/process.py", "# a comment\n")
+    path = restored / "src/heldout/networks/build.py"
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace('"""The networks:', '"""All networks:', 1).replace("x = cnn(", "x = cnn(  "), "utf-8")
+    assert path.read_text(encoding="utf-8") != text
+    assert stages_run(execute("dvc", "repro", cwd=restored).stdout) == ["code"]
+    assert execute("git", "status", "--porcelain", "code.yaml", "metrics", "plots", cwd=restored).stdout == ""
+
+
+def test_an_edit_reruns_the_stages_that_import_it_and_params_diff_names_them(restored):
+    append(restored, "evaluation/plots.py", "EDIT = 1\n")
+    assert stages_run(execute("dvc", "repro", cwd=restored).stdout) == ["code", "split", "evaluate"]
+    commit(restored)
+    difference = json.loads(execute("dvc", "params", "diff", "--json", "HEAD~1", cwd=restored).stdout)
+    assert {name: set(keys) for name, keys in difference.items()} == {"code.yaml": {"split", "evaluate"}}
+
+
+def test_a_stage_alone_refuses_code_that_was_edited(restored):
+    append(restored, "evaluation/metrics.py", "EDIT = 1\n")
+    change(restored, {"evaluate": {"top_k": 3}})
+    output = execute("dvc", "repro", "-s", "evaluate", cwd=restored, expect=255).stdout
+    assert "evaluate: the code of the stage evaluate is not the one that code.yaml holds: run `dvc repro`" in output
+    assert stages_run(execute("dvc", "repro", cwd=restored).stdout) == ["code", "evaluate"]
+
+
+def test_edited_code_is_stale_for_the_gates_and_an_edit_taken_back_is_restored_from_the_run_cache(restored):
+    module = restored / "src/heldout/evaluation/metrics.py"
+    text = module.read_text(encoding="utf-8")
+    results = {}
+    for edit in ("EDIT = 1\n", "EDIT = 2\n"):
+        module.write_text(text + edit, encoding="utf-8")
+        gate = execute("dvc", "repro", "--dry", "--allow-missing", cwd=restored, expect=None).stdout
+        assert stages_run(gate) == ["code"]
+        output = execute(str(ROOT / ".ci/freshness"), cwd=restored, expect=1).stdout
+        assert "dvc.lock is stale, changed stages: code" in output
+        assert stages_run(execute("dvc", "repro", cwd=restored).stdout) == ["code", "evaluate"]
+        assert "dvc.lock is fresh" in execute(str(ROOT / ".ci/freshness"), cwd=restored).stdout
+        results[edit] = metrics(restored)
+    module.write_text(text + "EDIT = 1\n", encoding="utf-8")
+    output = execute("dvc", "repro", cwd=restored).stdout
+    assert stages_run(output) == ["code"]
+    assert "Stage 'evaluate' is cached - skipping run" in output
+    assert metrics(restored) == results["EDIT = 1\n"]
+
+
+def test_a_renamed_image_does_not_retrain(restored):
+    image = restored / "data/sample/0/0000.png"
+    image.rename(image.with_name("renamed.png"))
+    change(restored, {"data": {"dir": "data/mine"}})
+    (restored / "data/sample").rename(restored / "data/mine")
+    ran = stages_run(execute("dvc", "repro", cwd=restored).stdout)
+    assert not {"augment", "train", "export"} & set(ran), ran
+
+
+def test_pull_into_a_fresh_clone_leaves_nothing_to_run(clone):
+    execute("dvc", "pull", "-q", cwd=clone)
+    assert "up to date" in execute("dvc", "status", cwd=clone).stdout
+    assert stages_run(execute("dvc", "repro", cwd=clone).stdout) == []
+    assert execute("git", "status", "--porcelain", cwd=clone).stdout == ""
+
+
+def test_a_clone_without_data_tells_fresh_from_stale(clone):
+    gate = ("dvc", "repro", "--dry", "--allow-missing")
+    execute(*gate, cwd=clone, expect=0)
+    change(clone, {"train": {"epochs": 1}})
+    execute(*gate, cwd=clone, expect=255)
+
+
+def test_kills_and_interrupts_in_every_stage_end_in_the_same_lock(project, finished):
+    """Two clones in two folders, one of them killed in every stage, have the same dvc.lock: byte for byte."""
+    for number, stage in enumerate(INSTANCES):
+        how = signal.SIGINT if number % 2 else signal.SIGKILL
+        _repro_until(project, stage, how)
+        assert "Traceback" not in (project / "repro.log").read_text(encoding="utf-8"), stage
+    execute("dvc", "repro", cwd=project)
+    assert (project / "dvc.lock").read_bytes() == (finished / "dvc.lock").read_bytes()
+    assert metrics(project) == metrics(finished)
+    assert not list(project.rglob("partial.*"))
+    assert stages_run(execute("dvc", "repro", cwd=project).stdout) == []
+
+
+def _repro_until(repository: Path, stage: str, how: signal.Signals) -> None:
+    """Start `dvc repro`; once it runs `stage`, kill it alone, or interrupt it and its children as Ctrl-C does."""
+    log = repository / "repro.log"
+    with log.open("w") as file:
+        dvc = subprocess.Popen(["dvc", "repro"], cwd=repository, stdout=file, stderr=file, start_new_session=True)
+        while dvc.poll() is None and f"Running stage '{stage}'" not in log.read_text(encoding="utf-8"):
+            time.sleep(0.02)
+        time.sleep(0.4)
+        children = psutil.Process(dvc.pid).children(recursive=True) if dvc.poll() is None else []
+        if how == signal.SIGKILL:
+            dvc.kill()
+        elif dvc.poll() is None:
+            os.killpg(dvc.pid, how)
+        dvc.wait(60)
+    _, alive = psutil.wait_procs(children, timeout=30)
+    assert not alive, f"{alive} outlived the dvc that started it"
+
+
+@pytest.mark.parametrize("queue", [False, True], ids=["temp", "queue"])
+def test_experiments_from_a_clean_clone_bring_back_the_same_metrics(clone, finished, tmp_path, queue):
+    values = {"evaluate.top_k": 3} if queue else {"preprocess.channels": 1, "train.epochs": 1}
+    settings = [word for key, value in values.items() for word in ("-S", f"{key}={json.dumps(value)}")]
+    if queue:
+        execute("dvc", "exp", "run", "--queue", "-n", "other", *settings, cwd=clone)
+        execute("dvc", "queue", "start", cwd=clone)
+        _wait_for_queue(clone)
+    else:
+        execute("dvc", "exp", "run", "--temp", "-n", "other", *settings, cwd=clone)
+    execute("dvc", "exp", "apply", "other", cwd=clone)
+    experiment = metrics(clone)
+    tree = tmp_path / "work-tree"
+    execute("git", "clone", "-q", str(finished), str(tree), cwd=tmp_path)
+    execute("dvc", "pull", "-q", cwd=tree)
+    nested: dict = {}
+    for key, value in values.items():
+        nested.setdefault(key.split(".")[0], {})[key.split(".")[1]] = value
+    change(tree, nested)
+    execute("dvc", "repro", cwd=tree)
+    assert metrics(tree) == experiment
+
+
+def _wait_for_queue(repository: Path) -> None:
+    for _ in range(200):
+        status = execute("dvc", "queue", "status", cwd=repository).stdout
+        if "Success" in status or "Failed" in status:
+            break
+        time.sleep(1)
+    assert "Success" in status, status + execute("dvc", "queue", "logs", "other", cwd=repository, expect=None).stdout
+
+
+def test_metrics_and_plots_as_a_reviewer_uses_them(restored):
+    change(restored, {"evaluate": {"top_k": 3}})
+    execute("dvc", "repro", cwd=restored)
+    commit(restored)
+    difference = json.loads(execute("dvc", "metrics", "diff", "--json", "HEAD~1", cwd=restored).stdout)
+    assert set(difference["metrics/eval.json"]) == {"top_3_accuracy", "top_5_accuracy"}
+    shown = json.loads(execute("dvc", "plots", "show", "--json", cwd=restored).stdout)
+    assert {"Loss by epoch", "Accuracy by epoch", "metrics/predictions.csv", "plots/confusion.png"} <= set(
+        shown["data"]
+    )
+
+
+def test_committed_lock_is_fresh():
+    """What is committed was made by the code that is committed."""
+    assert (ROOT / "dvc.lock").is_file()
+    output = execute("dvc", "repro", "--dry", "--allow-missing", cwd=ROOT, expect=None)
+    assert stages_run(output.stdout) == []
+    lock = yaml.safe_load((ROOT / "dvc.lock").read_text(encoding="utf-8"))
+    assert set(lock["stages"]) == set(INSTANCES)
