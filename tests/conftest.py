@@ -1,5 +1,6 @@
 """What the tests share: real images, and real DVC repositories that run the project's own graph."""
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -140,15 +141,29 @@ def project(tmp_path):
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory):
-    """The small project with every stage run and committed, pushed to a folder remote: to be cloned, not changed."""
-    repository = copy_project(tmp_path_factory.mktemp("finished") / "project")
+def finished(tmp_path_factory, worker_id):
+    """The small project with every stage run and committed, pushed to a folder remote: to be cloned, not changed.
+
+    All workers of pytest-xdist use one; the first to come makes it.
+    """
+    own = tmp_path_factory.getbasetemp()
+    folder = (own if worker_id == "master" else own.parent) / "finished"
+    folder.mkdir(exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "done").exists():
+            shutil.rmtree(folder / "project", ignore_errors=True)
+            _finish(copy_project(folder / "project"))
+            (folder / "done").touch()
+    return folder / "project"
+
+
+def _finish(repository: Path) -> None:
     change(repository, SMALL)
     execute("dvc", "repro", cwd=repository)
     execute("dvc", "remote", "add", "-d", "folder", str(repository.parent / "remote"), cwd=repository)
     execute("dvc", "push", "-q", "--run-cache", cwd=repository)
     commit(repository)
-    return repository
 
 
 @pytest.fixture

@@ -130,8 +130,8 @@ def test_every_python_finds_the_same_digests(tmp_path, minor):
     script = f"import sys; sys.path[:0] = [{str(tmp_path)!r}, {str(ROOT / 'src')!r}]\n"
     script += "from pathlib import Path; from heldout.core import code\n"
     script += f"print(*[code.stage_digest(Path({str(ROOT / 'stages')!r}, name + '.py')) for name in {STAGES}])"
-    found = subprocess.run([python, "-I", "-c", script], capture_output=True, text=True, check=True).stdout.split()
-    assert found == list(digests(ROOT).values())
+    result = subprocess.run([python, "-I", "-c", script], capture_output=True, text=True, check=True).stdout.split()
+    assert result == list(digests(ROOT).values())
 
 
 def pythons(minor: int) -> list[str]:

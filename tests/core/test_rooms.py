@@ -27,8 +27,8 @@ def test_arrows_and_tensorflow(file):
         assert [type(node) for node in tree.body] == [ast.Expr] and ast.get_docstring(tree)
         return
     if name != "__main__.py":
-        imported = {room_of(other) for other in code.imports(file)} - {"__init__.py"}
-        assert imported <= ABOVE[room_of(file)] | {room_of(file)}
+        rooms = {room_of(imported) for imported in code.imports(file)} - {"__init__.py"}
+        assert rooms <= ABOVE[room_of(file)] | {room_of(file)}
     nodes = [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
     roots = {alias.name.split(".")[0] for node in nodes if isinstance(node, ast.Import) for alias in node.names}
     roots |= {str(node.module).split(".")[0] for node in nodes if isinstance(node, ast.ImportFrom)}

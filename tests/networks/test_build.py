@@ -1,4 +1,4 @@
-"""The networks: the parameters that their papers and tutorials count, each architecture built, saved and loaded again."""
+"""The networks: the parameters that their papers and tutorials count, each built, saved and loaded again."""
 
 import keras
 import numpy as np

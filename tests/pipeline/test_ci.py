@@ -26,10 +26,10 @@ def must(folder: Path, *commands: str) -> None:
 
 
 def script(folder: Path, name: str, *words: str, expect: int = 0) -> str:
-    """What a script of .ci says; one line where it is expected to fail."""
-    said = execute(str(ROOT / ".ci" / name), *words, cwd=folder, expect=expect).stdout
-    assert not expect or said.count("\n") == 1, said
-    return said
+    """The output of a script of .ci; one line where it is expected to fail."""
+    output = execute(str(ROOT / ".ci" / name), *words, cwd=folder, expect=expect).stdout
+    assert not expect or output.count("\n") == 1, output
+    return output
 
 
 def clone_of(repo: Path, *options: str) -> Path:
@@ -94,28 +94,28 @@ def test_report_of_a_change(repo):
     (repo / "params.yaml").write_text("epochs: 2\n")
     (repo / "data.json").write_text('{"accuracy": 0.912345, "loss": 0.3}\n')
     must(repo, "dvc repro -q", "git commit -q -a -m more")
-    said = script(repo, "report", "HEAD~1")
+    output = script(repo, "report", "HEAD~1")
     heading = "## heldout: the test accuracy changed from 0.9 to 0.912345 (+0.012345).\n"
-    assert said.startswith(f"{MARKER}\n{heading}\nThe numbers are those committed.\n")
-    assert re.search(r"\| metrics/eval.json \| accuracy +\| 0.9 +\| 0.9123 +\| 0.0123 +\|", said)
-    assert re.search(r"\| metrics/eval.json \| loss +\| - +\| 0.3 +\| - +\|", said)
-    assert re.search(r"\| params.yaml \| epochs +\| 1 +\| 2 +\|", said)
-    assert said.endswith("dvc.lock is fresh\n")
+    assert output.startswith(f"{MARKER}\n{heading}\nThe numbers are those committed.\n")
+    assert re.search(r"\| metrics/eval.json \| accuracy +\| 0.9 +\| 0.9123 +\| 0.0123 +\|", output)
+    assert re.search(r"\| metrics/eval.json \| loss +\| - +\| 0.3 +\| - +\|", output)
+    assert re.search(r"\| params.yaml \| epochs +\| 1 +\| 2 +\|", output)
+    assert output.endswith("dvc.lock is fresh\n")
 
 
 def test_report_without_a_change(repo):
-    said = script(repo, "report", "main")
-    assert "the test accuracy is unchanged." in said and "|" not in said
-    assert "No metric differs from main." in said and "No param differs from main." in said
+    output = script(repo, "report", "main")
+    assert "the test accuracy is unchanged." in output and "|" not in output
+    assert "No metric differs from main." in output and "No param differs from main." in output
 
 
 def test_report_judges_the_commit_and_not_what_this_run_made_of_it(repo):
     (repo / "data.json").write_text('{"accuracy": 0.8}\n')
     must(repo, "git commit -q -a -m stale", "dvc repro -q")
-    said = script(repo, "report", "HEAD~1")
-    assert "it differs from the commit in `dvc.lock`, `metrics/eval.json`." in said
-    assert "from 0.9 to 0.8 (-0.100000)" in said
-    assert "freshness: dvc.lock is stale, changed stages: train" in said
+    output = script(repo, "report", "HEAD~1")
+    assert "it differs from the commit in `dvc.lock`, `metrics/eval.json`." in output
+    assert "from 0.9 to 0.8 (-0.100000)" in output
+    assert "freshness: dvc.lock is stale, changed stages: train" in output
 
 
 def test_report_without_the_base(repo):
@@ -127,8 +127,8 @@ def test_report_without_the_base(repo):
 
 
 def test_reproduce_without_a_remote_or_a_working_one(repo):
-    said = script(clone_of(repo), "reproduce")
-    assert "no default DVC remote is set" in said and "Running stage 'train'" in said
+    output = script(clone_of(repo), "reproduce")
+    assert "no default DVC remote is set" in output and "Running stage 'train'" in output
     (repo / ".dvc/config").write_text("[core]\nremote = nowhere\n")
     assert "reproduce: dvc pull failed" in execute(str(ROOT / ".ci/reproduce"), cwd=repo, expect=1).stdout
 
@@ -137,9 +137,9 @@ def test_reproduce_without_a_remote_or_a_working_one(repo):
 def test_reproduce_with_a_remote_pulls(repo, tmp_path, pushed):
     (repo / ".dvc/config").write_text(f"[core]\nremote = store\n['remote \"store\"']\nurl = {tmp_path / 'store'}\n")
     must(repo, "git commit -q -a -m remote", *["dvc push -q"] * pushed)
-    said = script(clone_of(repo), "reproduce")
-    assert "pulling from the DVC remote 'store'" in said and "Running stage" not in said
-    assert ("was `dvc push --run-cache` forgotten?" in said) != pushed == (tmp_path / "clone/model.json").exists()
+    output = script(clone_of(repo), "reproduce")
+    assert "pulling from the DVC remote 'store'" in output and "Running stage" not in output
+    assert ("was `dvc push --run-cache` forgotten?" in output) != pushed == (tmp_path / "clone/model.json").exists()
 
 
 NOTES = "/projects/5/merge_requests/7/notes"
@@ -152,13 +152,13 @@ SETTINGS = {
     "gitlab": {"CI_PROJECT_ID": "5", "CI_MERGE_REQUEST_IID": "7", "GITLAB_TOKEN": "t"},
 }
 ADDRESS = {"github": "GITHUB_API_URL", "gitlab": "CI_API_V4_URL"}
-OTHERS = ["Nice!", f"> {MARKER}\n> quoted", f"see {MARKER}", None]
+EXISTING = ["Nice!", f"> {MARKER}\n> quoted", f"see {MARKER}", None]
 
 
-class Answer(BaseHTTPRequestHandler):
+class CommentsAPI(BaseHTTPRequestHandler):
     """The comments of GitHub or GitLab: list a page, create, update one; 401 to any other token."""
 
-    def answer(self):
+    def respond(self):
         comments = self.server.comments
         listing, single, update, header, token = CALLS[self.server.kind]
         path, _, query = self.path.partition("?")
@@ -179,13 +179,13 @@ class Answer(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(json.dumps(value).encode())
 
-    do_GET = do_POST = do_PATCH = do_PUT = answer
+    do_GET = do_POST = do_PATCH = do_PUT = respond
 
 
 @pytest.fixture(params=["github", "gitlab"])
 def host(request, tmp_path, monkeypatch):
     (tmp_path / "report.md").write_text(f"{MARKER}\nfirst\n")
-    with ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
+    with ThreadingHTTPServer(("127.0.0.1", 0), CommentsAPI) as server:
         server.kind, server.comments, server.refuse = request.param, [], 0
         for name in ADDRESS.values():  # a CI may run these tests
             monkeypatch.delenv(name, raising=False)
@@ -197,13 +197,13 @@ def host(request, tmp_path, monkeypatch):
         server.shutdown()
 
 
-@pytest.mark.parametrize("others", [OTHERS, OTHERS * 25, OTHERS * 30], ids=["1 page", "1 full page", "2 pages"])
-def test_comment_is_created_once_then_updated(host, tmp_path, others):
-    host.comments = [{"id": number, "body": body} for number, body in enumerate(others)]
-    assert script(tmp_path, "comment", "report.md") == f"comment: created {1000 + len(others)}\n"
+@pytest.mark.parametrize("existing", [EXISTING, EXISTING * 25, EXISTING * 30], ids=["1 page", "1 full page", "2 pages"])
+def test_comment_is_created_once_then_updated(host, tmp_path, existing):
+    host.comments = [{"id": number, "body": body} for number, body in enumerate(existing)]
+    assert script(tmp_path, "comment", "report.md") == f"comment: created {1000 + len(existing)}\n"
     (tmp_path / "report.md").write_text(f"{MARKER}\nsecond\n")
-    assert script(tmp_path, "comment", "report.md") == f"comment: updated {1000 + len(others)}\n"
-    assert [comment["body"] for comment in host.comments] == [*others, f"{MARKER}\nsecond\n"]
+    assert script(tmp_path, "comment", "report.md") == f"comment: updated {1000 + len(existing)}\n"
+    assert [comment["body"] for comment in host.comments] == [*existing, f"{MARKER}\nsecond\n"]
 
 
 def test_comment_is_cut_to_what_fits(host, tmp_path):
@@ -214,8 +214,8 @@ def test_comment_is_cut_to_what_fits(host, tmp_path):
 
 def test_comment_refused(host, tmp_path):
     for host.refuse, remedy in {401: "expired", 403: "pull-requests: write on GitHub, the scope api"}.items():
-        said = script(tmp_path, "comment", "report.md", expect=1)
-        assert f"HTTP {host.refuse} from GET http" in said and remedy in said
+        output = script(tmp_path, "comment", "report.md", expect=1)
+        assert f"HTTP {host.refuse} from GET http" in output and remedy in output
     host.shutdown()
     host.server_close()
     assert "no answer from GET http" in script(tmp_path, "comment", "report.md", expect=1)

@@ -33,9 +33,9 @@ def different(name: str, value: Any, schema: Any) -> Any:
     """A value of params.yaml that is not `value`, and is allowed."""
     if name in BY_HAND:
         return BY_HAND[name]
-    choices = [value + [value[0]], value[1:], [number + 1 for number in value]] if isinstance(value, list) else []
-    if isinstance(value, list) and isinstance(value[0], str):
-        choices = [value[1:]]
+    choices: list[Any] = []
+    if isinstance(value, list):
+        choices = [value[1:]] if isinstance(value[0], str) else [[number + 1 for number in value]]
     base, *fields = typing.get_args(schema) if typing.get_origin(schema) is typing.Annotated else (schema,)
     choices += [choice for choice in typing.get_args(base) if typing.get_origin(base) is typing.Literal]
     if base is bool:

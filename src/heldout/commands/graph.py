@@ -92,7 +92,7 @@ def downstream(stages: dict[str, dict], name: str) -> set[str]:
     all_instances, result, pending = instances(stages), set[str](), [name]
     while pending:
         produced = set(_outs(all_instances[pending.pop()]))
-        following = {other for other, stage in all_instances.items() if set(stage.get("deps", [])) & produced} - result
+        following = {key for key, stage in all_instances.items() if set(stage.get("deps", [])) & produced} - result
         result |= following
         pending += following
     return result
@@ -168,7 +168,7 @@ def _stage_list(stages: dict[str, dict], names: Iterable[str]) -> str:
 
 
 def _code(names: Iterable[str]) -> str:
-    return ", ".join(f"`{name}`" for name in names) or "–"
+    return ", ".join(f"`{name}`" for name in names) or "none"
 
 
 def _plain(path: str) -> str:

@@ -49,7 +49,7 @@ def write_json(path: str | Path, values: dict[str, Any], digits: int = 6) -> Non
 
 
 def write_metrics(path: str | Path, values: dict[str, float | int], digits: int = 6) -> None:
-    """`write_json` for a file of metrics: flat, a name and a number each, since that is what `dvc metrics diff` compares.
+    """`write_json` for a file of metrics: flat, a name and a number each, which is what `dvc metrics diff` compares.
 
     What belongs to one metric carries its name in front (`accuracy`, `accuracy_low`); what is by class is a table.
 

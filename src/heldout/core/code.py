@@ -1,7 +1,7 @@
 """Code as an input: a stage's digest, which comments, docstrings, formatting and the order of imports do not move.
 
-DVC does not follow imports (treeverse/dvc#9195). So the stage `code` writes a digest a stage, of its script and all that
-this imports, into code.yaml, and every other stage lists its own line there as a param.
+DVC does not follow imports (treeverse/dvc#9195). So the stage `code` writes a digest a stage, of its script and all
+that this imports, into code.yaml, and every other stage lists its own line there as a param.
 """
 
 import ast
@@ -107,8 +107,8 @@ def _name(file: Path, script: Path) -> str:
 def _dump(value: Any) -> Iterator[str]:
     """A canonical text of a syntax tree.
 
-    Fields that are empty are left out: Python 3.12 has some that 3.11 lacks (`type_params`), and they are empty wherever
-    the code runs on 3.11 as well. `kind` tells u"" from "", no more.
+    Fields that are empty are left out: Python 3.12 has some that 3.11 lacks (`type_params`), and they are empty
+    wherever the code runs on 3.11 as well. `kind` tells u"" from "", no more.
     """
     if isinstance(value, ast.AST):
         yield f"{type(value).__name__}("

@@ -102,8 +102,8 @@ def base_network(name: str, image_shape: tuple[int, int, int], weights: str) -> 
         ) from error
     except Exception as error:  # Keras raises a bare Exception where a download fails
         raise ValueError(
-            f"the ImageNet weights of {name} could not be fetched ({_shortened(error)}): fetch the file elsewhere, put it "
-            "into pretrained/ and set model.weights to its path, or to none"
+            f"the ImageNet weights of {name} could not be fetched ({_shortened(error)}): fetch the file elsewhere, "
+            "put it into pretrained/ and set model.weights to its path, or to none"
         ) from error
     network.trainable = False
     return network

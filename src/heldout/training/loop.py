@@ -154,7 +154,7 @@ class Loop:
                 save()
 
     def _add_sums(self, progress: Progress, pending: list[tf.Tensor]) -> list[float]:
-        """The sums of an epoch so far, of loss, correct predictions and images; `pending`, added to them, is emptied."""
+        """The sums of an epoch so far: loss, correct predictions, images; `pending`, added to them, is emptied."""
         sums = np.sum([np.float64(step_sums) for step_sums in pending], axis=0) + progress.sums
         pending.clear()
         if not np.isfinite(sums).all():
