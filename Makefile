@@ -34,7 +34,7 @@ repro: $(READY)  ## run what has changed, then print the metrics (the default)
 	@python -m heldout summary
 
 test: $(READY)  ## run all tests, on all cores (ARGS=...: pytest's)
-	@python -m pytest --numprocesses auto $(ARGS)
+	@python -m pytest --numprocesses auto --dist worksteal $(ARGS)
 
 test-fast: $(READY)  ## run the tests that take under a minute (it says what it leaves out)
 	@python -m pytest --numprocesses auto -m "not slow" $(FAST) $(ARGS)

@@ -27,8 +27,8 @@ def tutorial(folder: Path) -> dict[str, float]:
     """Run the tutorial's code in a process of its own; the seconds that it took, and the test accuracy."""
     started = time.perf_counter()
     command = [sys.executable, str(ROOT / "benchmarks/tutorial.py"), str(folder)]
-    said = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
-    return {"seconds": time.perf_counter() - started, "accuracy": float(said.splitlines()[-1])}
+    output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    return {"seconds": time.perf_counter() - started, "accuracy": float(output.splitlines()[-1])}
 
 
 def ours(folder: Path, seed: int) -> dict[str, float]:
@@ -56,16 +56,17 @@ def main() -> None:
     options = parser.parse_args()
     rows = []
     for seed in range(options.seeds):
-        for name, found in (("tutorial", tutorial(options.folder)), ("recipe", ours(options.folder, seed))):
-            rows.append({"what": name, "seed": seed} | found)
-            print(f"{name}, {seed}: {found['accuracy']:.3f} test accuracy in {found['seconds']:.0f} s", flush=True)
-    runs = pd.DataFrame(rows)
-    for name, own in runs.groupby("what", sort=False):
-        print(f"{name:<10}{interval(own['accuracy']):>16} test accuracy in {own['seconds'].mean():>6.0f} s")
-    mean = runs.groupby("what")[["accuracy", "seconds"]].mean()
+        for method, result in (("tutorial", tutorial(options.folder)), ("recipe", ours(options.folder, seed))):
+            rows.append({"method": method, "seed": seed} | result)
+            accuracy, seconds = result["accuracy"], result["seconds"]
+            print(f"{method}, {seed}: {accuracy:.3f} test accuracy in {seconds:.0f} s", flush=True)
+    table = pd.DataFrame(rows)
+    for method, runs in table.groupby("method", sort=False):
+        print(f"{method:<10}{interval(runs['accuracy']):>16} test accuracy in {runs['seconds'].mean():>6.0f} s")
+    mean = table.groupby("method")[["accuracy", "seconds"]].mean()
     points = 100 * (mean.accuracy["recipe"] - mean.accuracy["tutorial"])
-    share = mean.seconds["recipe"] / mean.seconds["tutorial"]
-    print(f"{points:+.1f} points (wanted >= 10) in {share:.2f} of the time (wanted <= 1)")
+    time_ratio = mean.seconds["recipe"] / mean.seconds["tutorial"]
+    print(f"{points:+.1f} points (target >= 10) in {time_ratio:.2f} of the time (target <= 1)")
     print(json.dumps(rows))
 
 

@@ -8,43 +8,83 @@ not run again, so a stopped table goes on where it was. At the end it prints the
 
 import argparse
 import json
+import os
 import resource
 import shutil
 import subprocess
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import yaml
 from scipy.stats import t
 
+from heldout.augmentation import augment
+
 ROOT = Path(__file__).resolve().parents[1]
 SEEDS = (0, 1, 2)
-OFF = {"rotation": 0, "width_shift": 0, "height_shift": 0, "zoom": 0}
-MOVED = {"rotation": 10, "width_shift": 0.1, "height_shift": 0.1, "zoom": 0.1}
-ANNEALED = {"schedule": "cosine", "warmup_epochs": 1}
-DATA = {
+Sections = dict[str, dict[str, Any]]
+# Complete sections of params.yaml, whose defaults may change while the rows of the CSV stay: the tutorial's CNN, Adam,
+# batches of 32, nothing augmented. A key that params.yaml gets later is missing here, and ends a run in one line.
+SECTIONS: Sections = {
+    "data": {
+        "dir": "data/raw", "layout": "auto", "class_depth": 1, "group_pattern": "",
+        "on_problem": "error", "on_conflict": "error", "max_megapixels": 100,
+    },
+    "split": {"method": "hash", "val": 0.15, "test": 0.15, "seed": 0, "on_leak": "error"},
+    "preprocess": {
+        "image_size": [64, 64], "channels": 3, "resize": "squash", "interpolation": "area",
+        "pad_color": [0, 0, 0], "fast_decode": False,
+    },
+    "augment": augment.OFF,
+    "model": {
+        "architecture": "cnn", "attention": "none", "filters": [32, 64, 128], "batch_norm": False,
+        "depth": 20, "width": 1, "stem": "small", "weights": "none",
+        "pooling": "flatten", "dense_units": 512, "dropout": 0.5, "l2": 0,
+    },
+    "train": {
+        "epochs": 20, "steps_per_epoch": 0, "batch_size": 32, "gradient_accumulation_steps": 1,
+        "loss": "cross_entropy", "label_smoothing": 0, "class_weights": "none", "patience": 5,
+        "checkpoint_every": 1, "checkpoint_unit": "epochs", "xla": False,
+    },
+    "optimizer": {
+        "name": "adam", "momentum": 0.9, "nesterov": True, "weight_decay": 0, "global_clipnorm": 0, "ema_momentum": 0,
+    },
+    "schedule": {
+        "name": "constant", "learning_rate": 0.001, "warmup_epochs": 0, "decay_epochs": 3, "decay_factor": 0.3,
+    },
+    "fine_tune": {"epochs": 0, "layers": 20, "learning_rate": 0.00001},
+    "hardware": {
+        "strategy": "single", "precision": "float32", "intra_op_threads": 2, "max_cpu_isa": "default",
+        "deterministic": True,
+    },
+}  # fmt: skip
+AUGMENTATION = {"rotation": 10, "width_shift": 0.1, "height_shift": 0.1, "zoom": 0.1}
+COSINE = {"name": "cosine", "warmup_epochs": 1}
+DATA: dict[str, Sections] = {
     "clothing": {
         "data": {"on_conflict": "drop"},
         "preprocess": {"image_size": [96, 96]},
-        "augment": MOVED | {"horizontal_flip": True},
-        "train": {"epochs": 12} | ANNEALED,
+        "augment": AUGMENTATION | {"horizontal_flip": True},
+        "train": {"epochs": 12},
+        "schedule": COSINE,
     },
     "signs": {
-        "data": {},
         "preprocess": {"image_size": [64, 64]},
-        "augment": MOVED,
-        "train": {"epochs": 20} | ANNEALED,
+        "augment": AUGMENTATION,
+        "train": {"epochs": 20},
+        "schedule": COSINE,
     },
 }
 # Each on top of the one above it, but for the last.
-VARIANTS: dict[str, dict] = {
-    "tutorial CNN": {"augment": OFF},
+VARIANTS: dict[str, Sections] = {
+    "tutorial CNN": {"augment": augment.OFF},
     "+ augmentation": {},
     "+ batch normalization": {"model": {"batch_norm": True}},
     "+ squeeze and excite": {"model": {"batch_norm": True, "attention": "se"}},
-    "ResNet20": {"model": {"family": "resnet", "stem": "large"}},
+    "ResNet20": {"model": {"architecture": "resnet", "stem": "large"}},
 }
 
 
@@ -74,8 +114,7 @@ def run(clone: Path, folder: Path, data: str, variant: str, seed: int, csv: Path
         execute("git", "clone", "-q", str(ROOT), str(clone), cwd=ROOT)
         shutil.copytree(folder, clone / "data/raw")
         execute("dvc", "add", "-q", "data/raw", cwd=clone)
-    params = yaml.safe_load(execute("git", "show", "HEAD:params.yaml", cwd=clone)) | {"seed": seed}
-    params["data"] |= {"dir": "data/raw"}
+    params = yaml.safe_load(execute("git", "show", "HEAD:params.yaml", cwd=clone)) | SECTIONS | {"seed": seed}
     for section, values in [*DATA[data].items(), *VARIANTS[variant].items()]:
         params[section] = params[section] | values
     (clone / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False), encoding="utf-8")
@@ -83,16 +122,16 @@ def run(clone: Path, folder: Path, data: str, variant: str, seed: int, csv: Path
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     execute("dvc", "repro", "-q", "evaluate", cwd=clone)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    scores, trained = (json.loads((clone / f"metrics/{name}.json").read_text("utf-8")) for name in ("eval", "train"))
+    scores, training = (json.loads((clone / f"metrics/{name}.json").read_text("utf-8")) for name in ("eval", "train"))
     row = {
         "data": data,
         "variant": variant,
         "seed": seed,
         "test_accuracy": scores["accuracy"],
         "macro_f1": scores["macro_f1"],
-        "best_epoch": trained["best_epoch"],
-        "epochs": trained["epochs"],
-        "parameters": trained["parameters"],
+        "best_epoch": training["best_epoch"],
+        "epochs": training["epochs"],
+        "parameters": training["parameters"],
         "cpu_seconds": round(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime),
         "commit": execute("git", "rev-parse", "--short", "HEAD", cwd=clone).strip(),
     }
@@ -110,20 +149,21 @@ def table(rows: pd.DataFrame) -> str:
     for (data, variant), runs in rows.groupby(["data", "variant"], sort=False):
         cells = [interval(runs["test_accuracy"]), interval(runs["macro_f1"])]
         epochs = " ".join(map(str, runs["epochs"]))
-        cost = f"{runs['cpu_seconds'].mean() / 60:.0f}"
-        lines.append(f"| {' | '.join([data, variant, *cells, epochs, f'{runs.parameters.iloc[0]:,}', cost])} |")
+        minutes = f"{runs['cpu_seconds'].mean() / 60:.0f}"
+        lines.append(f"| {' | '.join([data, variant, *cells, epochs, f'{runs.parameters.iloc[0]:,}', minutes])} |")
     return "\n".join(lines)
 
 
 def interval(values: pd.Series) -> str:
     if len(values) < 2:
         return f"{values.mean():.3f}"
-    half = t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
-    return f"{values.mean():.3f} ± {half:.3f}"
+    half_width = t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
+    return f"{values.mean():.3f} ± {half_width:.3f}"
 
 
 def execute(*command: str, cwd: Path) -> str:
-    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True)
+    environment = os.environ | {"PYTHONPATH": str(cwd / "src")}  # the clone's code, not that of an editable install
+    done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True)
     if done.returncode:
         raise SystemExit(f"{' '.join(command)} failed:\n{done.stdout}{done.stderr}")
     return done.stdout

@@ -1,11 +1,11 @@
-"""The networks of `models` in PyTorch, each without its softmax, for benchmarks/train.py."""
+"""The networks of heldout in PyTorch, each without its softmax, for benchmarks/train.py."""
 
 import torch
 from torch import nn
 
 
 def cnn(side: int, architecture: dict) -> nn.Module:
-    """The CNN of `models`, without its softmax."""
+    """The CNN of `networks`, without its softmax."""
     blocks, channels = [], 3
     for filters in architecture["filters"]:
         blocks += [nn.Conv2d(channels, filters, 3), nn.ReLU(), nn.MaxPool2d(2)]
@@ -16,7 +16,7 @@ def cnn(side: int, architecture: dict) -> nn.Module:
 
 
 def resnet(side: int, architecture: dict) -> nn.Module:
-    """The ResNet of `models` with its small stem, without its softmax."""
+    """The ResNet of `networks` with its small stem, without its softmax."""
 
     def convolution(before: int, after: int, size: int, stride: int) -> nn.Sequential:
         layer = nn.Conv2d(before, after, size, stride, padding=size // 2, bias=False)

@@ -14,19 +14,19 @@ from tensorflow.keras import layers
 from tensorflow.keras.preprocessing.image import ImageDataGenerator
 
 EPOCHS = 10
-BATCH, SIDE = 32, 150
+BATCH_SIZE, SIDE = 32, 150
 
 
 def main(folder: Path) -> None:
-    augmented = ImageDataGenerator(
+    train_generator = ImageDataGenerator(
         rescale=1 / 255, rotation_range=20, width_shift_range=0.2, height_shift_range=0.2,
         shear_range=0.2, zoom_range=0.2, horizontal_flip=True,
     )  # fmt: skip
-    plain = ImageDataGenerator(rescale=1 / 255)
-    how = {"target_size": (SIDE, SIDE), "batch_size": BATCH, "class_mode": "categorical"}
-    train = augmented.flow_from_directory(folder / "train", **how)
-    validation = plain.flow_from_directory(folder / "validation", **how)
-    test = plain.flow_from_directory(folder / "test", **how)
+    eval_generator = ImageDataGenerator(rescale=1 / 255)
+    options = {"target_size": (SIDE, SIDE), "batch_size": BATCH_SIZE, "class_mode": "categorical"}
+    train = train_generator.flow_from_directory(folder / "train", **options)
+    validation = eval_generator.flow_from_directory(folder / "validation", **options)
+    test = eval_generator.flow_from_directory(folder / "test", **options)
     model = keras.Sequential([
         layers.Input((SIDE, SIDE, 3)),
         layers.Conv2D(32, 3, activation="relu"), layers.MaxPooling2D(2),

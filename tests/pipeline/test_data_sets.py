@@ -16,7 +16,7 @@ pytestmark = [
 ]
 
 
-def reproduce(project: Path, source: Path, channels: int = 3, **data) -> dict[str, dict]:
+def reproduce(project: Path, source: Path, channels: int = 3, epochs: int = 3, **data) -> dict[str, dict]:
     """What the README says to do with one's own images; the metrics."""
     shutil.copytree(source, project / "data/raw")
     execute("dvc", "add", "-q", "data/raw", cwd=project)
@@ -26,7 +26,8 @@ def reproduce(project: Path, source: Path, channels: int = 3, **data) -> dict[st
             "data": {"dir": "data/raw"} | data,
             "preprocess": {"image_size": [32, 32], "channels": channels},
             "model": {"filters": [32, 64, 128], "dense_units": 128},
-            "train": {"epochs": 3},
+            "train": {"epochs": epochs},
+            "schedule": {"name": "constant"},
         },
     )
     execute("dvc", "repro", cwd=project)
@@ -48,15 +49,15 @@ def test_photos_in_given_splits(project):
     assert metrics["eval"]["accuracy"] > largest + 0.05, "no better than always naming the largest class"
 
 
-def test_photos_in_a_csv_with_groups_in_grey(project):
-    metrics = reproduce(project, SHARED / "signs", channels=1)
+def test_photos_in_a_csv_with_groups_in_gray(project):
+    metrics = reproduce(project, SHARED / "signs", channels=1, epochs=8)
     assert metrics["data"]["images"] == 2062 and metrics["data"]["classes"] == 10 and metrics["data"]["groups"] == 220
     assert metrics["data"]["random_split_leakage"] == pytest.approx(0.9965, abs=0.002)
     assert not any(value for key, value in metrics["data"].items() if key.startswith("leaks_"))
     assert metrics["eval"]["images"] == metrics["data"]["test"] == pytest.approx(0.15 * 2062, rel=0.15)
     test, train = (pd.read_csv(project / f"data/splits/{name}.csv") for name in ("test", "train"))
     assert not set(test["group"]) & set(train["group"])
-    assert metrics["eval"]["accuracy"] > 0.3
+    assert metrics["eval"]["accuracy"] > 0.6  # .79 to .88 with three seeds
     assert all(metrics["export"][f"{name}_changed_predictions"] == 0 for name in ("keras", "saved_model", "tflite"))
     shape = json.loads((project / "models/model.json").read_text(encoding="utf-8"))["image_shape"]
     assert shape == [32, 32, 1]
