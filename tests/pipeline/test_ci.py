@@ -245,3 +245,13 @@ def test_ci_files_validate_and_call_what_exists(schema, file):
     assert targets and targets <= set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.M))
     steps = [step for job in yaml.safe_load(text).get("jobs", {}).values() for step in job["steps"]]
     assert not [step for step in steps if "${{" in step.get("run", "")]  # a branch's name would run as shell
+
+
+def test_pre_commit_runs_what_setup_installs():
+    file = ROOT / ".pre-commit-config.yaml"
+    must(ROOT, f"pre-commit validate-config {file}")
+    hooks = [hook for repo in yaml.safe_load(file.read_text(encoding="utf-8"))["repos"] for hook in repo["hooks"]]
+    assert {hook["language"] for hook in hooks} == {"system"}  # no network
+    lint = re.search(r"^lint:.*\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)[1]
+    for hook in hooks:
+        assert hook["entry"] in lint  # `make lint` and the hooks are one list
