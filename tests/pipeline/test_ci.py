@@ -15,7 +15,7 @@ from conftest import ROOT, commit, execute
 MARKER = "<!-- heldout report -->"
 REMEDY = "run `dvc repro` and commit dvc.lock, metrics/ and plots/"
 GRAPH = """stages:
-  train: {cmd: cp data.json model.json, deps: [data.json], params: [epochs], outs: [model.json]}
+  train: {cmd: cp data.json model.json, deps: [data.json], params: [epochs, code.yaml: [train]], outs: [model.json]}
   evaluate: {cmd: cp model.json metrics/eval.json, deps: [model.json], metrics: [metrics/eval.json: {cache: false}]}
 """
 
@@ -44,6 +44,7 @@ def template(tmp_path_factory):
     (folder / "metrics").mkdir()
     (folder / "dvc.yaml").write_text(GRAPH)
     (folder / "params.yaml").write_text("epochs: 1\n")
+    (folder / "code.yaml").write_text("train: 0a\n")
     (folder / "data.json").write_text('{"accuracy": 0.9}\n')
     must(folder, "git init -q -b main", "dvc init -q", "dvc repro -q")
     commit(folder)
@@ -81,7 +82,7 @@ def test_stale(checkout, file, text, stages):
 
 
 def test_freshness_is_not_fooled_by_what_dvc_passes_over(checkout):
-    (checkout / "dvc.yaml").write_text(GRAPH.replace("params: [epochs]", "params: [epochs], frozen: true"))
+    (checkout / "dvc.yaml").write_text(GRAPH.replace("outs: [model.json]", "outs: [model.json], frozen: true"))
     (checkout / "params.yaml").write_text("epochs: 2\n")
     assert "frozen stages: train: `dvc unfreeze` them" in script(checkout, "freshness", expect=1)
     must(checkout, "git checkout -q .", "git rm -q metrics/eval.json")
@@ -103,10 +104,19 @@ def test_report_of_a_change(repo):
     assert output.endswith("dvc.lock is fresh\n")
 
 
+def test_report_names_the_stages_whose_code_differs(repo):
+    (repo / "code.yaml").write_text("train: 0b\n")
+    must(repo, "dvc repro -q", "git commit -q -a -m code")
+    output = script(repo, "report", "HEAD~1")
+    assert "### Code\n\nThe code of these stages differs: train.\n" in output
+    assert "No param differs from HEAD~1." in output and "0b" not in output
+
+
 def test_report_without_a_change(repo):
     output = script(repo, "report", "main")
     assert "the test accuracy is unchanged." in output and "|" not in output
     assert "No metric differs from main." in output and "No param differs from main." in output
+    assert "No stage's code differs from main." in output
 
 
 def test_report_judges_the_commit_and_not_what_this_run_made_of_it(repo):
