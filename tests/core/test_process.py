@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -164,6 +165,14 @@ def test_a_fault_of_the_program_keeps_its_traceback(folder):
         file.write("\n\nlist_images = None\n")
     stage(folder, "code", "code.yaml", expect=0)
     assert "Traceback" in stage(folder, *INDEX)
+
+
+def test_variables_that_would_change_results_unseen_are_taken_away(folder):
+    code = "import os, stages; from heldout.core.process import UNTRACKED\n"
+    code += "print([name for name in UNTRACKED if name in os.environ])"
+    environment = os.environ | dict.fromkeys(process.UNTRACKED, "0")
+    done = subprocess.run([sys.executable, "-c", code], cwd=folder, env=environment, capture_output=True, text=True)
+    assert done.stdout == "[]\n", done.stderr
 
 
 def test_a_full_disk_says_so():

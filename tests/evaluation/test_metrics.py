@@ -1,5 +1,9 @@
 """Scores of predictions small enough to count by hand."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -58,3 +62,14 @@ def test_plots_have_the_same_bytes_again(tmp_path):
     for plot in (tmp_path / "first").iterdir():
         assert plot.read_bytes() == (tmp_path / "second" / plot.name).read_bytes()
         assert plot.stat().st_size > 5000
+
+
+def test_plots_do_not_depend_on_a_persons_matplotlibrc(tmp_path):
+    (tmp_path / "matplotlibrc").write_text("font.size: 30\n")
+    code = "import sys, pandas; from heldout.evaluation import plots\n"
+    code += "counts = pandas.DataFrame({'train': [3, 4], 'val': [1, 1], 'test': [1, 2]}, index=['a', 'b'])\n"
+    code += "plots.class_by_split(counts, sys.argv[1])"
+    for name, variables in (("default.png", {}), ("own.png", {"MATPLOTLIBRC": str(tmp_path)})):
+        command = [sys.executable, "-c", code, str(tmp_path / name)]
+        subprocess.run(command, env=os.environ | variables, check=True)
+    assert (tmp_path / "default.png").read_bytes() == (tmp_path / "own.png").read_bytes()

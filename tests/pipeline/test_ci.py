@@ -13,7 +13,7 @@ import yaml
 from conftest import ROOT, commit, execute
 
 MARKER = "<!-- heldout report -->"
-REMEDY = "run `dvc repro` and commit dvc.lock, metrics/ and plots/"
+REMEDY = "run `dvc repro` and commit dvc.lock, code.yaml, metrics/ and plots/"
 GRAPH = """stages:
   train: {cmd: cp data.json model.json, deps: [data.json], params: [epochs, code.yaml: [train]], outs: [model.json]}
   evaluate: {cmd: cp model.json metrics/eval.json, deps: [model.json], metrics: [metrics/eval.json: {cache: false}]}

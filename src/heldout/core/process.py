@@ -16,15 +16,20 @@ import psutil
 
 PACKAGE = Path(__file__).resolve().parents[1]
 STAGES = PACKAGE.parents[1] / "stages"
+# They would change the digits that a CPU computes, or the backend, where no param and no file says so.
+UNTRACKED = ("KERAS_BACKEND", "ONEDNN_MAX_CPU_ISA", "TF_ENABLE_ONEDNN_OPTS")
 
 
 def setup() -> None:
-    """Report input errors of this process in one line, and end it when the `dvc` above it is gone.
+    """Report input errors of this process in one line, end it when the `dvc` above it is gone, and take from its
+    environment what would change results unseen. Call it before TensorFlow is imported.
 
     `python -X dev -m stages.NAME ...` keeps the whole traceback.
     """
     if not sys.flags.dev_mode:
         sys.excepthook = _excepthook
+    for name in UNTRACKED:
+        os.environ.pop(name, None)
     if dvc := _parent_dvc():
         threading.Thread(target=_end_with, args=(dvc,), daemon=True).start()
 

@@ -13,6 +13,7 @@ from sklearn.metrics import confusion_matrix
 
 from heldout.core.atomic import replacing
 
+matplotlib.rcdefaults()  # a person's matplotlibrc would give other bytes
 COLORS = {"train": "#4477aa", "val": "#ccbb44", "test": "#ee6677"}  # Tol's bright scheme, safe for color-blind eyes
 MAX_LABELED_CLASSES = 20  # the numbers in a larger matrix could not be read
 

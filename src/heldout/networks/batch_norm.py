@@ -13,7 +13,7 @@ class BatchNormalization(layers.BatchNormalization):
     """Keras's layer, its weights and its mathematics, for images (n, height, width, channels) and training alone.
 
     A training step is one operation forward and one back, in the precision of the images, with float32 sums. Inference,
-    and a frozen layer, are Keras's own computation: a validation loss is that of the model that `models.load` builds
+    and a frozen layer, are Keras's own computation: a validation loss is that of the model that `build.load` builds
     of Keras's layers, and there is no gradient that GPUs lack a deterministic kernel for. The class has the name of
     Keras's because the file of weights holds it (Keras 3.15).
     """
