@@ -22,12 +22,6 @@ def params_of(stage: dict, file: str) -> set[str]:
     return {key for item in stage.get("params", []) if isinstance(item, dict) for key in item.get(file, [])}
 
 
-def outs(stage: dict) -> list[str]:
-    """The paths of all outputs, metrics and plots of a stage."""
-    listed = [item for kind in ("outs", "metrics", "plots") for item in stage.get(kind, [])]
-    return [item if isinstance(item, str) else next(iter(item)) for item in listed]
-
-
 def test_every_script_is_a_stage():
     assert {path.stem for path in (ROOT / "stages").glob("*.py")} - {"__init__"} == set(GRAPH)
 
@@ -54,7 +48,7 @@ def test_no_python_file_is_a_dep():
 
 
 def test_every_dep_is_exactly_an_out_of_a_stage():
-    produced = [path for stage in INSTANCES.values() for path in outs(stage)]
+    produced = [path for stage in INSTANCES.values() for path in graph.outs(stage)]
     assert len(produced) == len(set(produced))
     for name, stage in INSTANCES.items():
         assert set(stage.get("deps", [])) - EXTERNAL <= set(produced), name

@@ -30,8 +30,8 @@ def stale_files(root: Path) -> dict[Path, str]:
     texts = {root / "dvc.yaml": _with_params(graph_text, root)}
     stages = yaml.safe_load(texts[root / "dvc.yaml"])["stages"]
     makefile = (root / "Makefile").read_text(encoding="utf-8")
-    outs = [path for stage in stages.values() for path in _outs(stage, cached=True)]
-    texts[root / "Makefile"] = _replaced(makefile, r"(?<=^OUTS := ).*$", " ".join(map(_glob, outs)), "OUTS := ...")
+    cached = [path for stage in stages.values() for path in outs(stage, cached=True)]
+    texts[root / "Makefile"] = _replaced(makefile, r"(?<=^OUTS := ).*$", " ".join(map(_glob, cached)), "OUTS := ...")
     for name, title, table in (
         ("README.md", RERUN_TABLE, rerun_table(stages, root)),
         ("docs/architecture.md", STAGE_TABLE, stage_table(stages)),
@@ -87,11 +87,18 @@ def instances(stages: dict[str, dict]) -> dict[str, dict]:
     return result
 
 
+def outs(stage: dict, cached: bool = False) -> list[str]:
+    """The paths of all outputs, metrics and plots of a stage; or those in DVC's cache alone."""
+    items: list[Any] = [item for kind in ("outs", "metrics", "plots") for item in stage.get(kind, [])]
+    options = [({item: {}} if isinstance(item, str) else item) for item in items]
+    return [path for item in options for path, how in item.items() if not cached or (how or {}).get("cache", True)]
+
+
 def downstream(stages: dict[str, dict], name: str) -> set[str]:
     """The stages whose input may change when the outputs of stage `name` do."""
     all_instances, result, pending = instances(stages), set[str](), [name]
     while pending:
-        produced = set(_outs(all_instances[pending.pop()]))
+        produced = set(outs(all_instances[pending.pop()]))
         following = {key for key, stage in all_instances.items() if set(stage.get("deps", [])) & produced} - result
         result |= following
         pending += following
@@ -117,7 +124,7 @@ def stage_table(stages: dict[str, dict]) -> str:
     lines = ["| stage | what it does | reads | writes | params |", "|---|---|---|---|---|"]
     for name, stage in stages.items():
         sections = [item for item in stage.get("params", []) if isinstance(item, str)]
-        cells = [_code(map(_plain, paths)) for paths in (stage.get("deps", []), _outs(stage), sections)]
+        cells = [_code(map(_plain, paths)) for paths in (stage.get("deps", []), outs(stage), sections)]
         lines.append(f"| `{name}` | {stage['desc']} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
@@ -153,13 +160,6 @@ def _calls(script: Path) -> Iterator[ast.Call]:
 
 def _parse(script: Path) -> ast.Module:
     return ast.parse(script.read_text(encoding="utf-8"), str(script))
-
-
-def _outs(stage: dict, cached: bool = False) -> list[str]:
-    """The paths of all outputs, metrics and plots of a stage; or those in DVC's cache alone."""
-    items: list[Any] = [item for kind in ("outs", "metrics", "plots") for item in stage.get(kind, [])]
-    options = [({item: {}} if isinstance(item, str) else item) for item in items]
-    return [path for item in options for path, how in item.items() if not cached or (how or {}).get("cache", True)]
 
 
 def _stage_list(stages: dict[str, dict], names: Iterable[str]) -> str:
