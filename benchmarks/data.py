@@ -24,7 +24,7 @@ import pandas as pd
 import yaml
 
 from heldout.data import decode_cache, image_info, images, index, preprocess, shards
-from heldout.data.image_folder import ImageFile
+from heldout.data.listing.files import ImageFile
 
 ROOT = Path(__file__).resolve().parents[1]
 EXACT = {

@@ -97,6 +97,18 @@ def photos(tmp_path, monkeypatch):
     return Path("data/raw")
 
 
+@pytest.fixture
+def full_disk(tmp_path):
+    """The words that run a command with a disk of one megabyte at the folder `disk` of `tmp_path`."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = f'mount -t tmpfs -o size=1m none {folder} && exec "$@"'
+    words = ["unshare", "--mount", "sh", "-c", mount, "sh"]
+    if shutil.which("unshare") is None or subprocess.run([*words, "true"], capture_output=True).returncode:
+        pytest.skip("only root may mount a small disk")
+    return words
+
+
 def scan() -> pd.DataFrame:
     """The index of data/raw."""
     settings = {"layout": "auto", "group_pattern": "", "on_problem": "error", "on_conflict": "error"}

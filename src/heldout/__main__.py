@@ -5,15 +5,18 @@ $ heldout predict photo.jpg folder/ --top 3 --json
 
 import argparse
 import json
+import signal
 import sys
 from pathlib import Path
 
-from heldout.core import process
+from heldout.core import names, process
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; the result is the exit code."""
     process.setup()
+    if hasattr(signal, "SIGPIPE"):
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `heldout predict DIR | head` ends as other commands do
     options = parser().parse_args(arguments)
     return COMMANDS[options.command](options)
 
@@ -44,20 +47,17 @@ def parser() -> argparse.ArgumentParser:
 def _predict(options: argparse.Namespace) -> int:
     from heldout.export.predict import predict
 
-    errors = rows = 0
+    errors = 0
     for row in predict(options.paths, options.export, options.top):
-        rows += 1
         errors += "error" in row
         if options.json:
             print(json.dumps(row, ensure_ascii=False))
         elif "error" in row:
-            print(f"heldout: {row['error']}", file=sys.stderr)
+            print(f"heldout: {names.printable(row['error'])}", file=sys.stderr)
         else:
             ranked = "  ".join(f"{item['class']} {item['confidence']:.1%}" for item in row["predictions"])
-            print(f"{row['path']}  {ranked}")
-    if not rows:
-        print(f"heldout: no files in {', '.join(options.paths)}", file=sys.stderr)
-    return 0 if rows and not errors else 1
+            print(f"{names.printable(row['path'])}  {ranked}")
+    return 1 if errors else 0
 
 
 def _summary(_: argparse.Namespace) -> int:

@@ -19,7 +19,8 @@ NAMES = sorted(path.stem for path in (ROOT / "recipes").glob("*.yaml"))
 def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     shutil.copy(ROOT / "params.yaml", tmp_path)
-    shutil.copytree(ROOT / "recipes", tmp_path / "recipes")
+    for name in ("recipes", "stages"):
+        shutil.copytree(ROOT / name, tmp_path / name)
     return tmp_path
 
 
@@ -70,6 +71,9 @@ def test_a_recipe_may_hold_the_seed(folder):
         ("photos", ["seed.low=3"], r"params.yaml has no value seed\.low: expected"),
         ("photos", ["train.epochs=["], r"train\.epochs=\[ has a value that is not YAML"),
         ("photos", ["train.ema=0.9"], r"no value train\.ema: train\.ema is optimizer\.ema_momentum since 0\.2"),
+        ("photos", ["schedule.learning_rate=1e-3"], r"schedule\.learning_rate is '1e-3': expected number; YAML reads"),
+        ("photos", ["preprocess.image_size=[0, 4]"], r"preprocess\.image_size\.0 is 0: expected greater than or equal"),
+        ("photos", ["seed=two"], r"params.yaml: seed is 'two': expected an integer"),
         ("photos", ["train.epochs"], r"train\.epochs has no value: expected SECTION\.KEY=VALUE"),
     ],
 )

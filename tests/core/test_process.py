@@ -161,7 +161,7 @@ def test_a_missing_input_names_the_file(folder):
 
 
 def test_a_fault_of_the_program_keeps_its_traceback(folder):
-    with (folder / "src/heldout/data/image_folder.py").open("a") as file:
+    with (folder / "src/heldout/data/listing/image_folder.py").open("a") as file:
         file.write("\n\nlist_images = None\n")
     stage(folder, "code", "code.yaml", expect=0)
     assert "Traceback" in stage(folder, *INDEX)
@@ -177,10 +177,26 @@ def test_variables_that_would_change_results_unseen_are_taken_away(folder):
 
 def test_a_full_disk_says_so():
     error = OSError(errno.ENOSPC, "No space left on device", "data/x")
-    assert process.user_message(error) == (
-        "No space left on device: data/x; free some space and run it again, nothing was lost"
-    )
+    assert process.user_message(error) == "No space left on device: data/x; free some space and run it again"
     assert process.user_message(ValueError("not ours")) is None
+
+
+@pytest.mark.parametrize("stage_name", ["", "train"])
+def test_a_full_disk_within_a_library_is_one_line(tmp_path, full_disk, stage_name):
+    code = f"""
+from heldout.core import atomic, process
+process.setup()
+import h5py, numpy
+with atomic.replacing({str(tmp_path / "disk/model.weights.h5")!r}) as partial, h5py.File(partial, "w") as file:
+    file.create_dataset("x", data=numpy.ones(10**6))
+"""
+    env = os.environ | {"PYTHONPATH": str(ROOT / "src")} | ({"DVC_STAGE": stage_name} if stage_name else {})
+    done = subprocess.run([*full_disk, sys.executable, "-c", code], capture_output=True, text=True, env=env)
+    restored = (
+        "; `git checkout metrics plots` brings back what DVC removed before it ran this stage" if stage_name else ""
+    )
+    assert done.stderr == f"-c: No space left on device; free some space and run it again{restored}\n"
+    assert done.returncode == 1
 
 
 def test_a_full_disk_leaves_the_old_file_and_no_half_one(tmp_path):

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from conftest import write_image
 
-from heldout.data import image_folder
+from heldout.data.listing import image_folder
 
 RAW = "data/raw"
 
@@ -40,7 +40,7 @@ def test_a_csv_that_names_a_missing_file(photos):
         (
             "data/raw/cat/none.jpg",
             "unusable",
-            "is named in labels.csv but does not exist",
+            "is named in labels.csv line 4 but does not exist",
             "fetch it, or remove its row",
         )
     ]
@@ -54,7 +54,7 @@ def test_a_csv_that_names_a_missing_file(photos):
         ("../x.jpg,a,\n", r"labels.csv line 2: \.\./x.jpg is outside data/raw: expected a path below it"),
         ("/x.jpg,a,\n", "labels.csv line 2: /x.jpg is outside data/raw: expected a path below it"),
         ("cat/0.jpg,a,dev\n", "labels.csv line 2: split is 'dev': expected train, val, test or nothing"),
-        ("cat/0.jpg,a,\ncat/0.jpg,b,\n", "labels.csv line 3 names cat/0.jpg again: keep one of the rows"),
+        ("cat/0.jpg,a,\ncat/0.jpg,b,\n", r"labels.csv line 3 names cat/0.jpg again \(line 2\): keep one of the rows"),
         ("cat/0.jpg,a,\ncat/1.jpg,a,\n", r"data/raw holds one class \(a\): expected two or more"),
         ("", "data/raw holds no images"),
     ],
@@ -79,12 +79,6 @@ def test_which_csv_is_used(photos):
     with pytest.raises(
         ValueError, match=re.escape("holds 2 CSV files with the columns path and label (labels.csv, se")
     ):
-        image_folder.list_images(RAW)
-
-
-def test_a_csv_that_is_not_utf8(photos):
-    Path(RAW, "labels.csv").write_bytes("path,label\ncat/0.jpg,Bär\n".encode("latin-1"))
-    with pytest.raises(ValueError, match=r"labels\.csv cannot be read as CSV in UTF-8"):
         image_folder.list_images(RAW)
 
 
@@ -136,3 +130,56 @@ def test_groups_given_by_csv_and_pattern(photos):
     write_labels("path,label,group\ncat/0.jpg,a,x\ncat/1.jpg,b,y\n")
     with pytest.raises(ValueError, match=r"both the CSV and data\.group_pattern give groups: remove one"):
         image_folder.list_images(RAW, group_pattern="(.)at")
+
+
+@pytest.mark.parametrize("pattern", [r"(a+)+$", r"/((a|aa)+)$"])
+def test_a_pattern_that_backtracks_for_ever_ends_in_one_line(tmp_path, monkeypatch, pattern):
+    monkeypatch.chdir(tmp_path)
+    for label in ("cat", "dog"):
+        write_image(Path(RAW, label, "a" * 60 + "!.jpg"), 1)
+    with pytest.raises(
+        ValueError, match=re.escape(f"data.group_pattern {pattern!r} is not done with ") + ".* backtracks"
+    ):
+        image_folder.list_images(RAW, group_pattern=pattern)
+
+
+def test_other_files_in_the_folders_are_counted_and_no_more(photos):
+    for label in ("cat", "dog"):
+        for number in range(8):
+            Path(RAW, label, f"{number}.txt").write_text("a caption")
+    Path(RAW, "cat/sound.wav").write_bytes(b"RIFF\x24\0\0\0WAVEfmt ")
+    Path(RAW, "wolf/photo").write_bytes(Path(RAW, "wolf/0.jpg").read_bytes() + b"\0")  # no suffix, but an image
+    Path(RAW, "wolf/empty.jpg").write_bytes(b"")  # called an image
+    Path(RAW, "annotations").mkdir()
+    Path(RAW, "annotations/0.xml").write_text("<a/>")
+    Path(RAW, "README.md").write_text("read me")
+    listing = image_folder.list_images(RAW)
+    assert {file.path for file in listing.files} >= {"data/raw/wolf/photo", "data/raw/wolf/empty.jpg"}
+    assert len(listing.files) == 26 and {file.label for file in listing.files} == {"cat", "dog", "wolf"}
+    assert {problem.kind for problem in listing.problems} == {"other"} and len(listing.problems) == 19
+    assert listing.notes == ["data/raw/annotations holds no images (1 other files), so it is no class"]
+
+
+def test_a_folder_of_other_files_alone_says_what_it_holds(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path(RAW, "sounds").mkdir(parents=True)
+    Path(RAW, "sounds/a.wav").write_bytes(b"RIFF\x24\0\0\0WAVEfmt ")
+    with pytest.raises(ValueError, match=r"holds no images, only 1 other files \(the first: data/raw/sounds/a\.wav\)"):
+        image_folder.list_images(RAW)
+
+
+def test_what_archives_and_file_managers_leave_is_hidden(photos):
+    for path in ("__MACOSX/cat/._0.jpg", "@eaDir/x.jpg", "cat/@eaDir/0.jpg", "cat/Thumbs.db"):
+        write = Path(RAW, path)
+        write.parent.mkdir(parents=True, exist_ok=True)
+        write.write_bytes(b"x")
+    listing = image_folder.list_images(RAW)
+    assert len(listing.files) == 24 and {problem.kind for problem in listing.problems} == {"hidden"}
+
+
+@pytest.mark.parametrize(("first", "second"), [("cat ", "cat"), ("caf\u00e9", "cafe\u0301"), ("Dog", "dog")])
+def test_class_folders_that_look_alike(photos, first, second):
+    for number, name in enumerate((first, second)):
+        write_image(Path(RAW, name, "x.jpg"), 900 + number)
+    with pytest.raises(ValueError, match=r"the classes .* differ only in .*: give both one name, or two that differ"):
+        image_folder.list_images(RAW)

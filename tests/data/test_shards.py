@@ -1,5 +1,6 @@
 """Shards: the right pixels with the right label, bytes that do not depend on names, nothing incomplete."""
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -81,4 +82,72 @@ def test_a_missing_shard_is_noticed(rows):
     Path("data/processed/images-00000.npy").unlink()
     message = "^data/processed is incomplete: expected the 24 images of images.csv, got 0: run `dvc checkout "
     with pytest.raises(ValueError, match=message + "data/processed` or `dvc repro`$"):
+        shards.Images("data/processed")
+
+
+def damaged(content: str) -> bytes:
+    """What a shard may be replaced by: the middle of a copy, or another file of numpy's."""
+    stream = io.BytesIO()
+    shape = (24, 10, 12, 3)
+    if content == "float":
+        np.save(stream, np.zeros(shape, np.float32))
+    elif content == "pickled":
+        np.save(stream, np.array([{"code": "would run"}], object), allow_pickle=True)
+    elif content == "archive":
+        np.savez(stream, images=np.zeros(shape, np.uint8))
+    elif content == "flat":
+        np.save(stream, np.zeros(24, np.uint8))
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (
+            "float",
+            r"is no shard: expected uint8 of shape \(n, height, width, channels\), got float32 of shape \(24, 10, 12",
+        ),
+        ("flat", r"is no shard: expected uint8 of shape \(n, height, width, channels\), got uint8 of shape \(24,\)"),
+        ("archive", "is (no shard: .* got an archive|damaged .*)"),
+        ("pickled", r"is damaged \(.*\)"),
+        ("empty", r"is damaged \(.*\)"),
+    ],
+)
+def test_another_file_is_never_taken_for_a_shard(rows, content, message):
+    write_shards(rows, "data/processed")
+    path = Path("data/processed/images-00000.npy")
+    path.unlink()
+    path.write_bytes(damaged(content))
+    remedy = "run `dvc checkout --force data/processed` or `dvc repro`"
+    with pytest.raises(ValueError, match=f"^data/processed/images-00000.npy {message}.*: {remedy}$"):
+        shards.Images("data/processed")
+
+
+@pytest.mark.parametrize("kept", [0.5, 0.9, 0.999])
+def test_a_truncated_shard_is_noticed(rows, kept):
+    write_shards(rows, "data/processed")
+    path = Path("data/processed/images-00000.npy")
+    content = path.read_bytes()
+    path.unlink()
+    path.write_bytes(content[: int(kept * len(content))])
+    with pytest.raises(ValueError, match=r"images-00000\.npy is damaged .*: run `dvc checkout --force data/processed`"):
+        shards.Images("data/processed")
+
+
+def test_a_label_that_is_no_class_never_becomes_a_number(rows):
+    write_shards(rows, "data/processed")
+    stored = shards.Images("data/processed")
+    with pytest.raises(
+        ValueError, match=r"data/processed/images\.csv has the label 'wolf', which is none of the 2 class"
+    ):
+        stored.class_numbers(["cat", "dog"])
+
+
+def test_a_damaged_manifest_ends_in_one_line(rows):
+    write_shards(rows, "data/processed")
+    path = Path("data/processed/images.csv")
+    path.write_bytes(b"id,label\n1,a,b,c,d\n\xff\n")
+    with pytest.raises(
+        ValueError, match=r"^data/processed/images\.csv is damaged \(.*\): run `dvc checkout --force data"
+    ):
         shards.Images("data/processed")

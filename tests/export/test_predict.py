@@ -1,6 +1,8 @@
 """Export and prediction: the shipped files are the measured ones, byte-stable, and predict single images."""
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -84,9 +86,77 @@ def test_predict_says_what_is_wrong_and_goes_on(finished):
     assert done.returncode == 1
     assert done.stderr == "heldout: README.md cannot be decoded as an image: convert it to JPEG or PNG, or remove it\n"
     assert done.stdout.startswith("data/sample/3/1503.png")
-    assert heldout(finished, "predict", "none.png").stderr == "heldout: none.png: no such file or folder\n"
+    done = heldout(finished, "predict", "none.png", "data/sample/3/1503.png", "tests")
+    assert done.returncode == 1 and done.stdout.startswith("data/sample/3/1503.png")
+    assert done.stderr == "heldout: none.png: no such file or folder\nheldout: tests holds no images\n"
     line = heldout(finished, "predict", "README.md", "--export", "nowhere").stderr
     assert line == "heldout: nowhere/heldout.json is missing: run `dvc repro export` or `dvc pull export` first\n"
+
+
+def test_predict_passes_over_what_is_no_image(finished, tmp_path):
+    for name in ("a.png", "b"):
+        shutil.copy(finished / "data/sample/3/1503.png", tmp_path / name)
+    (tmp_path / "caption.txt").write_text("a caption")
+    (tmp_path / ".hidden.png").write_bytes(b"x")
+    (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    done = heldout(finished, "predict", str(tmp_path))
+    assert [line.split("  ")[0] for line in done.stdout.splitlines()] == [f"{tmp_path}/a.png", f"{tmp_path}/b"]
+    assert done.stderr.startswith(f"heldout: {tmp_path}/broken.png ") and done.stderr.count("\n") == 1
+
+
+def test_predict_prints_any_path_so_that_any_terminal_takes_it(finished, tmp_path):
+    image = finished / "data/sample/3/1503.png"
+    for name in (b"\xff.png", b"two\nlines.png", b"\x1b[31m.png", "名.png".encode()):
+        shutil.copy(image, os.fsencode(tmp_path) + b"/" + name)
+    command = [sys.executable, "-m", "heldout", "predict", str(tmp_path)]
+    env = os.environ | {"PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(command, cwd=finished, capture_output=True, text=True, env=env)
+    assert done.returncode == 0 and done.stderr == ""
+    printed = [line.split("  ")[0].removeprefix(f"{tmp_path}/") for line in done.stdout.splitlines()]
+    assert printed == [r"\x1b[31m.png", r"two\nlines.png", r"\u540d.png", r"\udcff.png"]
+    rows = subprocess.run([*command, "--json"], cwd=finished, capture_output=True, text=True, env=env).stdout
+    assert [json.loads(line)["path"] for line in rows.splitlines()][-1] == f"{tmp_path}/\udcff.png"
+
+
+def test_predict_ends_quietly_where_nobody_reads_on(finished):
+    command = f"{sys.executable} -m heldout predict data/sample/3 data/sample/4 | head -n 1"
+    done = subprocess.run(["sh", "-c", command], cwd=finished, capture_output=True, text=True)
+    assert done.stdout.count("\n") == 1 and done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "line"),
+    [
+        ("heldout.json", "{", "export is damaged (Expecting property name"),
+        ("heldout.json", "{}", "export is damaged ('class_names'): run `dvc checkout --force "),
+        ("model.tflite", "text", "export is damaged ("),
+    ],
+)
+def test_a_damaged_export_ends_in_one_line(finished, tmp_path, name, content, line):
+    shutil.copytree(finished / "export", tmp_path / "export")
+    (tmp_path / "export" / name).unlink()
+    (tmp_path / "export" / name).write_text(content)
+    done = heldout(finished, "predict", "--export", f"{tmp_path}/export", "data/sample/3/1503.png")
+    assert done.returncode == 1 and done.stdout == ""
+    assert done.stderr.startswith(f"heldout: {tmp_path}/{line}") and done.stderr.count("\n") == 1
+
+
+def test_a_full_disk_within_tensorflow_is_one_line(finished, tmp_path, full_disk):
+    code = f"""
+from pathlib import Path
+from heldout.core import process
+process.setup()
+import keras
+from heldout.export.formats import saved_model
+layers = [keras.Input((32, 32, 3)), keras.layers.Flatten(), keras.layers.Dense(512)]
+saved_model.write(keras.Sequential(layers), Path({str(tmp_path / "disk/saved_model")!r}))
+"""
+    env = os.environ | {"PYTHONPATH": str(ROOT / "src"), "TF_CPP_MIN_LOG_LEVEL": "3"}
+    done = subprocess.run([*full_disk, sys.executable, "-c", code], capture_output=True, text=True, env=env)
+    lines = [
+        line for line in done.stderr.splitlines() if "port.cc" not in line and "cuda" not in line and "absl" not in line
+    ]
+    assert lines == ["-c: No space left on device; free some space and run it again"] and done.returncode == 1
 
 
 def test_predict_needs_no_tensorflow(finished):

@@ -1,5 +1,7 @@
 """The networks: the parameters that their papers and tutorials count, each built, saved and loaded again."""
 
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
@@ -189,6 +191,17 @@ def test_imagenet_that_cannot_be_fetched_ends_in_one_line(monkeypatch):
     )
     with pytest.raises(ValueError, match=line):
         small(architecture="MobileNetV2", weights="imagenet")
+
+
+def test_damaged_weights_are_not_said_to_be_missing(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("pretrained").mkdir()
+    Path("pretrained/some.h5").write_bytes(b"\x89HDF\r\n\x1a\n" + b"\0" * 100)
+    line = (
+        r"pretrained/some\.h5 cannot be read as weights of MobileNetV2 \(.*\): expected a Keras file of the network wi"
+    )
+    with pytest.raises(ValueError, match=line):
+        small(architecture="MobileNetV2", weights="pretrained/some.h5")
 
 
 def test_images_too_small_for_a_pretrained_network():

@@ -8,13 +8,14 @@ from typing import Any
 import yaml
 from ruamel.yaml import YAML
 
+from heldout.commands import schemas
 from heldout.core import atomic, params
 
 FOLDER = "recipes"
 
 
 def apply(name: str, settings: list[str], path: str | Path = "params.yaml", folder: str | Path = FOLDER) -> list[str]:
-    """Put the values of a recipe, then those of `settings`, into params.yaml.
+    """Put the values of a recipe, then those of `settings`, into params.yaml, once they are checked as a stage would.
 
     Args:
         name: of a file in `folder`, without its .yaml.
@@ -26,7 +27,7 @@ def apply(name: str, settings: list[str], path: str | Path = "params.yaml", fold
         A line for each value that has changed: old and new.
 
     Raises:
-        ValueError: where the recipe, or a key, is not known.
+        ValueError: where the recipe, or a key, is not known, or a value is not what its section holds.
     """
     known = sorted(file.stem for file in Path(folder).glob("*.yaml"))
     if name not in known:
@@ -39,7 +40,8 @@ def apply(name: str, settings: list[str], path: str | Path = "params.yaml", fold
     round_trip.preserve_quotes, round_trip.width = True, 4096
     sections = round_trip.load(Path(path).read_text(encoding="utf-8"))
     changed = []
-    for dotted, value in [*_flat_items(recipe), *map(_parse_setting, settings)]:
+    values_by_name = [*_flat_items(recipe), *map(_parse_setting, settings)]
+    for dotted, value in values_by_name:
         section, dot, key = dotted.rpartition(".")
         values = sections.get(section) if dot else sections
         if not isinstance(values, dict) or key not in values or isinstance(values[key], dict):
@@ -56,8 +58,19 @@ def apply(name: str, settings: list[str], path: str | Path = "params.yaml", fold
             values[key] = value
     text = io.StringIO()
     round_trip.dump(sections, text)
+    _check(yaml.safe_load(text.getvalue()), {name.partition(".")[0] for name, _ in values_by_name}, path)
     atomic.write_text(path, text.getvalue())
     return changed
+
+
+def _check(sections: dict[str, Any], names: set[str], path: str | Path) -> None:
+    """Check the sections of these names, and what is no section, as the stages will."""
+    known = schemas.load(Path("stages"))
+    for name in sorted(names):
+        if name in known:
+            params.check(name, sections[name], known[name], path)
+        elif not isinstance(sections[name], dict):  # a section that no stage reads is the doctor's to name
+            params.check_scalar(name, sections[name], path)
 
 
 def _flat_items(recipe: dict[str, Any]) -> Iterator[tuple[str, Any]]:

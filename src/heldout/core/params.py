@@ -78,7 +78,11 @@ def scalar(name: str, path: str | Path = "params.yaml") -> int:
     Raises:
         ValueError: where it is missing or no integer.
     """
-    value = load(path).get(name)
+    return check_scalar(name, load(path).get(name), path)
+
+
+def check_scalar(name: str, value: Any, path: str | Path = "params.yaml") -> int:
+    """The value that is called `name` at the top level, once it is checked, as `scalar` does."""
     if type(value) is not int:
         raise ValueError(f"{path}: {name} is {value!r}: expected an integer")
     return value

@@ -1,21 +1,25 @@
 """What a process owes to whoever started it: one clear line on an error, and an end when they are gone."""
 
 import errno
+import io
 import os
+import signal
 import sys
 import tempfile
 import threading
 import time
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
+from typing import NoReturn
 
 import psutil
 
 PACKAGE = Path(__file__).resolve().parents[1]
 STAGES = PACKAGE.parents[1] / "stages"
+_STAGE = "DVC_STAGE"  # which DVC sets for the command of a stage
 # They would change the digits that a CPU computes, or the backend, where no param and no file says so.
 UNTRACKED = ("KERAS_BACKEND", "ONEDNN_MAX_CPU_ISA", "TF_ENABLE_ONEDNN_OPTS")
 
@@ -28,6 +32,9 @@ def setup() -> None:
     """
     if not sys.flags.dev_mode:
         sys.excepthook = _excepthook
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a class name that the terminal lacks is no error
     for name in UNTRACKED:
         os.environ.pop(name, None)
     if dvc := _parent_dvc():
@@ -56,6 +63,32 @@ def suppress_native_stderr() -> Iterator[None]:
             os.close(stderr)
 
 
+@contextmanager
+def cpu_limit(seconds: float) -> Iterator[None]:
+    """End the block after so much of the process's own CPU time, from within a call that never comes back to Python.
+
+    A regular expression that backtracks holds the interpreter, so that no other thread runs, not even the one that
+    ends the process with its `dvc`; the signal reaches it. Outside the main thread, and on Windows, there is no limit.
+
+    Raises:
+        TimeoutError: where it was not enough.
+    """
+    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
+        yield
+        return
+
+    def expire(*_: object) -> NoReturn:
+        raise TimeoutError(f"{seconds:g} s of CPU time were not enough")
+
+    previous = signal.signal(signal.SIGVTALRM, expire)
+    signal.setitimer(signal.ITIMER_VIRTUAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, previous)
+
+
 def dvc_folder(name: str) -> Path:
     """The folder .dvc/NAME, which DVC leaves alone and git ignores; an experiment's copy uses the repository's own."""
     return Path(os.environ.get("DVC_ROOT", ".")) / ".dvc" / name
@@ -65,14 +98,29 @@ def user_message(error: BaseException) -> str | None:
     """The line that a user needs to read about `error`, or None where it is a fault of the program."""
     if isinstance(error, KeyboardInterrupt):
         return "interrupted: run the same command again; no half-written file counts as an output"
-    if isinstance(error, MemoryError):
-        return f"out of memory: {error}; a smaller preprocess.image_size or train.batch_size needs less"
+    if disk := _full_disk(error):
+        restored = "; `git checkout metrics plots` brings back what DVC removed before it ran this stage"
+        return f"{disk}; free some space and run it again{restored if _STAGE in os.environ else ''}"
+    if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":  # TensorFlow's
+        text = " ".join(str(error).split())[:200]
+        return f"out of memory: {text}; a smaller preprocess.image_size or train.batch_size needs less"
     if isinstance(error, OSError) and error.strerror:
         path = f": {error.filename}" if error.filename else ""
-        remedy = "; free some space and run it again, nothing was lost" if error.errno == errno.ENOSPC else ""
-        return f"{error.strerror}{path}{remedy}"
+        return f"{error.strerror}{path}"
     if isinstance(error, ValueError) and _raised_here(error):
         return str(error)
+    return None
+
+
+def _full_disk(error: BaseException | None) -> str | None:
+    """What to say where a disk is full, which every library says in its own way; None where it is not."""
+    while error is not None:
+        for number in (errno.ENOSPC, errno.EDQUOT):
+            text = os.strerror(number)
+            if getattr(error, "errno", None) == number or text in str(error):
+                filename = getattr(error, "filename", None)
+                return f"{text}: {filename}" if filename else text
+        error = error.__cause__ or error.__context__
     return None
 
 
@@ -89,15 +137,19 @@ def _excepthook(kind: type[BaseException], error: BaseException, trace: Tracebac
     line = user_message(error)
     if line is None:
         sys.__excepthook__(kind, error, trace)
-    else:
-        program = Path(sys.argv[0])
-        name = program.parent.name if program.stem == "__main__" else program.stem
-        print(f"{name}: {line}", file=sys.stderr, flush=True)
+        return
+    program = Path(sys.argv[0])
+    name = program.parent.name if program.stem == "__main__" else program.stem
+    print(f"{name}: {line}", file=sys.stderr, flush=True)
+    if _full_disk(error):
+        with suppress(OSError):
+            sys.stdout.flush()
+        os._exit(1)  # h5py would try to close its file: tracebacks, then a segmentation fault (h5py 3.14)
 
 
 def _parent_dvc() -> psutil.Process | None:
     """The `dvc` that runs this stage: a parent or, where a shell stands between, a grandparent."""
-    if "DVC_STAGE" not in os.environ:
+    if _STAGE not in os.environ:
         return None
     for ancestor in psutil.Process().parents():
         try:

@@ -14,8 +14,9 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 from tqdm import tqdm
 
+from heldout.core import names
 from heldout.data import images, near_duplicates, raw_files
-from heldout.data.image_folder import ImageFile, Problem
+from heldout.data.listing.files import ImageFile, Problem
 
 CHUNK = 64  # files that a thread reads before it hands them on
 THUMBNAIL = (near_duplicates.SIDE, near_duplicates.SIDE, 3)
@@ -66,11 +67,6 @@ def read(files: list[ImageFile], folder: str, max_megapixels: float) -> Iterator
         bar.close()
 
 
-def printable(path: str) -> str:
-    """A path as text that can be written: bytes that are not UTF-8 become escapes."""
-    return path.encode("utf-8", "backslashreplace").decode()
-
-
 def _read_chunk(files: list[ImageFile], root: Path, max_megapixels: float) -> list[IndexedImage | Problem]:
     rows = [_read_file(file, root, max_megapixels) for file in files]
     hashes = iter(near_duplicates.hashes([row.thumbnail for row in rows if isinstance(row, IndexedImage)]).tolist())
@@ -78,9 +74,10 @@ def _read_chunk(files: list[ImageFile], root: Path, max_megapixels: float) -> li
 
 
 def _read_file(file: ImageFile, root: Path, max_megapixels: float) -> IndexedImage | Problem:
-    problem = _name_problem(file.path) or _file_type_problem(file.path, root)
-    if problem:
-        return Problem(printable(file.path), "unusable", *problem)
+    if name_problem := names.problem(file.path):
+        return Problem(names.printable(file.path), "unusable", name_problem, "rename it")
+    if problem := _file_type_problem(file.path, root):
+        return Problem(file.path, "unusable", *problem)
     try:
         content = raw_files.read_bytes(file.path)
     except OSError as error:
@@ -101,12 +98,6 @@ def _read_file(file: ImageFile, root: Path, max_megapixels: float) -> IndexedIma
     return IndexedImage(identity, file, info, thumbnail)
 
 
-def _name_problem(path: str) -> tuple[str, str] | None:
-    if path != printable(path):
-        return "has a name that is not UTF-8", "rename it"
-    return ("has a line break in its name", "rename it") if len(path.splitlines()) > 1 else None
-
-
 def _file_type_problem(path: str, root: Path) -> tuple[str, str] | None:
     """A symlink may point to a file inside the folder, or into the DVC cache, since DVC can be set to use symlinks."""
     try:
@@ -117,7 +108,10 @@ def _file_type_problem(path: str, root: Path) -> tuple[str, str] | None:
         return None
     if not stat.S_ISLNK(mode):
         return "is a pipe, socket or device, not a file", "remove it"
-    target = Path(path).resolve()
+    try:
+        target = Path(path).resolve()
+    except RuntimeError:  # Python 3.13 resolves it to a path that does not exist
+        return "is a symlink that leads to itself", "replace it with the image"
     if not target.exists():
         return "is a broken symlink", "replace it with the image"
     if not target.is_file():

@@ -1,16 +1,29 @@
 """The index: one row an image with its identity, the md5 of its bytes, and what it shares with others."""
 
 import tempfile
-from typing import IO, Annotated, Literal
+from typing import IO, Annotated, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from heldout.data import components, image_folder, image_info, near_duplicates
-from heldout.data.image_folder import ImageFile, Layout, Problem
+from heldout.core import names
+from heldout.data import components, image_info, near_duplicates
+from heldout.data.listing import image_folder
+from heldout.data.listing.files import ImageFile, Listing, Problem
+from heldout.data.listing.image_folder import Layout
 
 COLUMNS = ["id", *ImageFile._fields, *image_info.ImageInfo._fields, "cluster"]
+RESERVED = {*COLUMNS, "hash", "fills_gap"}  # a column of the CSV with such a name gets another
+
+
+class Scan(NamedTuple):
+    """What `scan` found: the index, the problems, which layout the folder has, and lines for a person to read."""
+
+    images: pd.DataFrame
+    problems: pd.DataFrame
+    layout: str
+    notes: list[str]
 
 
 def scan(
@@ -22,7 +35,7 @@ def scan(
     on_problem: Literal["error", "skip"],
     on_conflict: Literal["error", "drop", "keep"],
     max_megapixels: Annotated[float, Field(gt=0)],
-) -> tuple[pd.DataFrame, pd.DataFrame, str]:
+) -> Scan:
     """Read every image of the folder once, and find duplicates.
 
     Args:
@@ -37,9 +50,9 @@ def scan(
 
     Returns:
         The index, sorted by path, with the columns id (md5), path, label, split, group and text (as given, or ''),
-        width and height (pixels, as stored), bytes, format, orientation (EXIF, 1 to 8), channels, bits (of a channel)
-        and cluster (the lowest id of an image and its duplicates, or '' where it has none); the problems: path, kind,
-        reason, remedy; and the layout of the folder.
+        width and height (pixels, as stored), bytes, format, orientation (EXIF, 1 to 8), channels, bits (of a channel),
+        cluster (the lowest id of an image and its duplicates, or '' where it has none), and further columns of the
+        CSV; the problems: path, kind, reason, remedy; the layout of the folder, and notes.
 
     Raises:
         ValueError: where the layout is in doubt, or there is a problem or conflict that the params do not allow.
@@ -58,15 +71,17 @@ def scan(
     problems = sorted(problems + strays + copies + conflicts)
     _check_class_count(table, problems, dir)
     problem_table = pd.DataFrame(problems, columns=Problem._fields)
-    return table[COLUMNS].reset_index(drop=True), problem_table, listing.layout
+    notes = [*listing.notes, *_vanished_classes(listing, table, problems)]
+    table = _with_extra_columns(table[COLUMNS].reset_index(drop=True), listing)
+    return Scan(table, problem_table, listing.layout, notes)
 
 
 def _read(
-    listing: image_folder.Listing, folder: str, max_megapixels: float, thumbnails: IO[bytes]
+    listing: Listing, folder: str, max_megapixels: float, thumbnails: IO[bytes]
 ) -> tuple[pd.DataFrame, list[Problem]]:
     """The rows of the images that can be used, their thumbnails written to a file; and the problems of the rest."""
     rows: list[tuple] = []
-    problems = [problem._replace(path=image_info.printable(problem.path)) for problem in listing.problems]
+    problems = [problem._replace(path=names.printable(problem.path)) for problem in listing.problems]
     for row in image_info.read(listing.files, folder, max_megapixels):
         if isinstance(row, Problem):
             problems.append(row)
@@ -75,6 +90,26 @@ def _read(
             thumbnails.write(row.thumbnail.data)
     thumbnails.flush()
     return pd.DataFrame(rows, columns=[*COLUMNS[:-1], "hash"]), problems
+
+
+def _with_extra_columns(table: pd.DataFrame, listing: Listing) -> pd.DataFrame:
+    """The index with the other columns of the CSV; one whose name the index has already is called NAME_given."""
+    values = [listing.extra[path] for path in table["path"]] if listing.columns else []
+    columns = [f"{name}_given" if name in RESERVED else name for name in listing.columns]
+    return pd.concat([table, pd.DataFrame(values, columns=columns, dtype=object)], axis=1)
+
+
+def _vanished_classes(listing: Listing, table: pd.DataFrame, problems: list[Problem]) -> list[str]:
+    """A line for each class all of whose images were left out."""
+    left_out = {problem.path: problem for problem in problems}
+    remaining = set(table["label"])
+    lines = []
+    for label in sorted({file.label for file in listing.files} - remaining):
+        paths = [names.printable(file.path) for file in listing.files if file.label == label]
+        reasons = [left_out[path].reason for path in paths if path in left_out]
+        first = f"{len(paths)}; the first: {paths[0]} {reasons[0]}"
+        lines.append(f"class {names.printable(label)} is gone, since all its images are left out ({first})")
+    return lines
 
 
 def _clusters(table: pd.DataFrame, thumbnails: IO[bytes]) -> pd.Series:
@@ -149,7 +184,7 @@ def _check_problems(problems: list[Problem], on_problem: str) -> None:
 
 def _check_class_count(table: pd.DataFrame, problems: list[Problem], folder: str) -> None:
     if table["label"].nunique() < 2:
-        left_out = [problem for problem in problems if problem.kind not in ("hidden", "unlisted")]
+        left_out = [problem for problem in problems if problem.kind not in ("hidden", "unlisted", "other")]
         raise ValueError(
             f"{folder} is left with {len(table)} images in {table['label'].nunique()} classes after {len(left_out)} "
             f"files were left out (the first: {left_out[0].path} {left_out[0].reason}): expected two or more; "

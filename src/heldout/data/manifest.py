@@ -10,9 +10,17 @@ NUMBERS = dict.fromkeys(["width", "height", "bytes", "orientation", "channels", 
 
 
 def read(path: str | Path) -> pd.DataFrame:
-    """A manifest as a table; every column is text (a class may be called NA or 007) except NUMBERS."""
-    table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
-    return table.astype({name: kind for name, kind in NUMBERS.items() if name in table})
+    """A manifest as a table; every column is text (a class may be called NA or 007) except NUMBERS.
+
+    Raises:
+        ValueError: where it is damaged.
+    """
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
+        return table.astype({name: kind for name, kind in NUMBERS.items() if name in table})
+    except ValueError as error:
+        reason = " ".join(str(error).split())[:100]
+        raise ValueError(f"{path} is damaged ({reason}): run `dvc checkout --force {path}` or `dvc repro`") from error
 
 
 def write(table: pd.DataFrame, path: str | Path) -> None:
@@ -23,4 +31,4 @@ def write(table: pd.DataFrame, path: str | Path) -> None:
 
 def read_class_names(path: str | Path) -> list[str]:
     """The class names, one a line; a class's number is that of its line, from 0."""
-    return Path(path).read_text(encoding="utf-8").splitlines()
+    return Path(path).read_text(encoding="utf-8").removesuffix("\n").split("\n")

@@ -70,10 +70,11 @@ class Images:
     """
 
     def __init__(self, folder: str | Path) -> None:
+        self._folder = folder
         paths = sorted(Path(folder).glob("images-*.npy"))
         rows = manifest.read(Path(folder) / ROWS)
         self.ids, self.labels = rows["id"].to_numpy(object), rows["label"].to_numpy(object)
-        self._shards = [np.load(path, mmap_mode="r") for path in paths]
+        self._shards = [_open(path) for path in paths]
         sizes = [len(shard) for shard in self._shards]
         if not sizes or sum(sizes) != len(rows):
             raise ValueError(
@@ -83,6 +84,11 @@ class Images:
         self._shard_of_image = np.repeat(np.arange(len(sizes)), sizes)
         self._row_of_image = np.concatenate([np.arange(size) for size in sizes])
         self.image_shape = self._shards[0].shape[1:]
+        for path, shard in zip(paths, self._shards, strict=True):
+            if shard.shape[1:] != self.image_shape:
+                raise ValueError(
+                    f"{path} holds images of {shard.shape[1:]}, the first shard of {self.image_shape}: {_restore(path)}"
+                )
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -111,5 +117,34 @@ class Images:
         return digest.hexdigest()
 
     def class_numbers(self, class_names: list[str]) -> np.ndarray:
-        """The labels as class numbers, int32 of shape (n,)."""
-        return pd.Categorical(self.labels, categories=class_names).codes.astype(np.int32)
+        """The labels as class numbers, int32 of shape (n,).
+
+        Raises:
+            ValueError: where a label is none of the classes.
+        """
+        numbers = pd.Index(class_names).get_indexer(self.labels).astype(np.int32)
+        if (numbers < 0).any():
+            raise ValueError(
+                f"{self._folder}/{ROWS} has the label {self.labels[numbers.argmin()]!r}, which is none of the "
+                f"{len(class_names)} classes: run `dvc repro`"
+            )
+        return numbers
+
+
+def _open(path: Path) -> np.ndarray:
+    """A shard by mmap: nothing else is taken for one, least of all what would run code when it is read."""
+    try:
+        shard = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise ValueError(f"{path} is damaged ({' '.join(str(error).split())[:100]}): {_restore(path)}") from error
+    if not isinstance(shard, np.ndarray) or shard.dtype != np.uint8 or shard.ndim != 4:
+        received = f"{shard.dtype} of shape {shard.shape}" if isinstance(shard, np.ndarray) else "an archive"
+        raise ValueError(
+            f"{path} is no shard: expected uint8 of shape (n, height, width, channels), got {received}: "
+            f"{_restore(path)}"
+        )
+    return shard
+
+
+def _restore(path: Path) -> str:
+    return f"run `dvc checkout --force {path.parent}` or `dvc repro`"

@@ -4,7 +4,7 @@ import pandas as pd
 
 from heldout.data import leakage, split
 
-PROBLEM_KINDS = ("unusable", "stray", "copy", "conflict", "hidden", "unlisted")  # of data/problems.csv
+PROBLEM_KINDS = ("unusable", "stray", "copy", "conflict", "hidden", "unlisted", "other")  # of data/problems.csv
 
 
 def summarize(index: pd.DataFrame, splits: pd.Series, problems: pd.DataFrame) -> dict[str, float | int]:

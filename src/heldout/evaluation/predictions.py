@@ -25,9 +25,18 @@ class SplitPredictions(NamedTuple):
 
 
 def predict_split(model_folder: str, shard_folder: str) -> SplitPredictions:
-    """Load what `train` wrote, and predict the images of a folder of shards, in float32."""
-    description = json.loads(Path(model_folder, "model.json").read_text(encoding="utf-8"))
-    settings = devices.determinism_settings(description["environment"])
+    """Load what `train` wrote, and predict the images of a folder of shards, in float32.
+
+    Raises:
+        ValueError: where the model, its description or the shards are damaged, or do not fit each other.
+    """
+    description_path = Path(model_folder, "model.json")
+    try:
+        description = json.loads(description_path.read_text(encoding="utf-8"))
+        settings = devices.determinism_settings(description["environment"])
+    except (ValueError, KeyError, TypeError) as error:
+        remedy = f"run `dvc checkout --force {description_path}` or `dvc repro`"
+        raise ValueError(f"{description_path} is damaged ({error}): {remedy}") from error
     devices.configure_tensorflow(0, strategy="single", precision="float32", **settings)
     model = build.load(description, f"{model_folder}/model.weights.h5")
     images = Images(shard_folder)

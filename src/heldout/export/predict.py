@@ -1,7 +1,6 @@
 """Prediction from the exported files alone: no TensorFlow, no training data."""
 
 import json
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from heldout.data import images
+from heldout.data.listing import files as listing
 from heldout.export.formats import tflite
 
 DESCRIPTION = "heldout.json"
@@ -16,7 +16,9 @@ BATCH = 64
 
 
 def predict(paths: list[str], export: str | Path = "export", top: int = 1) -> Iterator[dict[str, Any]]:
-    """Predictions for image files, and for every file in folders, in the order given.
+    """Predictions for image files, and for every image in folders, in the order given.
+
+    What `index` passes over in a folder is passed over here: hidden files, and files that are no images.
 
     Args:
         paths: files or folders.
@@ -24,48 +26,84 @@ def predict(paths: list[str], export: str | Path = "export", top: int = 1) -> It
         top: how many classes a prediction names, the most probable first.
 
     Yields:
-        A dict an image: path and predictions, a list of {class, confidence}; or path and error, one line.
+        A dict an image: path and predictions, a list of {class, confidence}; or path and error, one line, also for a
+        path that does not exist or a folder without images.
 
     Raises:
-        ValueError: where the export is missing, or a path is.
+        ValueError: where the export is missing or damaged.
     """
-    description_path = Path(export) / DESCRIPTION
-    if not description_path.is_file():
-        raise ValueError(f"{description_path} is missing: run `dvc repro export` or `dvc pull export` first")
-    if not (Path(export) / "model.tflite").is_file():
-        raise ValueError(f"{export} has no model.tflite: add tflite to export.formats and run `dvc repro`")
-    description = json.loads(description_path.read_text(encoding="utf-8"))
-    model = tflite.load(Path(export) / "model.tflite")
-    files = list(_files(paths))
+    description, model = _load(Path(export))
+    files = [item for path in paths for item in _files(path)]
     for start in range(0, len(files), BATCH):
         yield from _predict_batch(files[start : start + BATCH], model, description, top)
 
 
-def _predict_batch(files: list[str], model: Callable, description: dict, top: int) -> Iterator[dict[str, Any]]:
-    pixels, errors = {}, {}
-    for file in files:
+def _load(export: Path) -> tuple[dict[str, Any], Callable]:
+    """The description and the model, which takes uint8 images and gives probabilities."""
+    description_path, model_path = export / DESCRIPTION, export / "model.tflite"
+    if not description_path.is_file():
+        raise ValueError(f"{description_path} is missing: run `dvc repro export` or `dvc pull export` first")
+    if not model_path.is_file():
+        raise ValueError(f"{export} has no model.tflite: add tflite to export.formats and run `dvc repro`")
+    try:
+        description = json.loads(description_path.read_text(encoding="utf-8"))
+        num_classes, preprocess = len(description["class_names"]), description["preprocess"]
+        model = tflite.load(model_path)
+        probabilities = model(np.zeros((1, *preprocess["image_size"], preprocess["channels"]), np.uint8))
+    except (ValueError, KeyError, TypeError, RuntimeError) as error:
+        raise ValueError(f"{export} is damaged ({_shortened(error)}): run `dvc checkout --force {export}`") from error
+    if probabilities.shape != (1, num_classes):
+        raise ValueError(
+            f"{model_path} gives {probabilities.shape[-1]} probabilities, {description_path} names {num_classes} "
+            f"classes: run `dvc checkout --force {export}`"
+        )
+    return description, model
+
+
+def _predict_batch(
+    files: list[tuple[str, str]], model: Callable, description: dict[str, Any], top: int
+) -> Iterator[dict[str, Any]]:
+    pixels: dict[int, np.ndarray] = {}
+    errors: dict[int, str] = {}
+    for number, (path, error) in enumerate(files):
         try:
-            pixels[file] = images.decode_and_resize(Path(file).read_bytes(), file, **description["preprocess"])
-        except (OSError, ValueError) as error:
-            errors[file] = str(error)
+            if error:
+                raise ValueError(error)
+            pixels[number] = images.decode_and_resize(_content(path), path, **description["preprocess"])
+        except ValueError as caught:
+            errors[number] = str(caught)
     probabilities = dict(zip(pixels, model(np.stack(list(pixels.values()))), strict=True)) if pixels else {}
-    for file in files:
-        if file in errors:
-            yield {"path": file, "error": errors[file]}
+    for number, (path, _) in enumerate(files):
+        if number in errors:
+            yield {"path": path, "error": errors[number]}
             continue
-        best = np.argsort(-probabilities[file], kind="stable")[:top]
-        names = description["class_names"]
-        ranked = [{"class": names[number], "confidence": float(probabilities[file][number])} for number in best]
-        yield {"path": file, "predictions": ranked}
+        best = np.argsort(-probabilities[number], kind="stable")[:top]
+        ranked = [
+            {"class": description["class_names"][index], "confidence": float(probabilities[number][index])}
+            for index in best
+        ]
+        yield {"path": path, "predictions": ranked}
 
 
-def _files(paths: list[str]) -> Iterator[str]:
-    for path in paths:
-        if Path(path).is_dir():
-            for folder, children, names in os.walk(path):
-                children.sort()
-                yield from (str(Path(folder, name)) for name in sorted(names) if not name.startswith("."))
-        elif Path(path).exists():
-            yield path
-        else:
-            raise ValueError(f"{path}: no such file or folder")
+def _files(path: str) -> list[tuple[str, str]]:
+    """A file, or the images of a folder, each with what is wrong with it, if anything."""
+    if Path(path).is_dir():
+        image_paths = sorted(file for file in listing.walk(Path(path))[0] if listing.is_image(file))
+        return [(file, "") for file in image_paths] or [(path, f"{path} holds no images")]
+    if not Path(path).exists():
+        return [(path, f"{path}: no such file or folder")]
+    return [(path, "" if Path(path).is_file() else f"{path} is a pipe, socket or device, not a file")]
+
+
+def _content(path: str) -> bytes:
+    """The bytes of an image file; of another one, which may be as large as a disk, the first alone."""
+    try:
+        with Path(path).open("rb") as file:
+            head = file.read(listing.HEAD)
+            return head + file.read() if images.image_format(head) else head
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read ({error.strerror})") from error
+
+
+def _shortened(error: Exception) -> str:
+    return " ".join(str(error).split())[:100]

@@ -101,6 +101,11 @@ def base_network(name: str, image_shape: tuple[int, int, int], weights: str) -> 
             f"{name} cannot be built for {image_shape} with weights {weights}: {_shortened(error)}"
         ) from error
     except Exception as error:  # Keras raises a bare Exception where a download fails
+        if weights not in ("imagenet", "none"):
+            raise ValueError(
+                f"{weights} cannot be read as weights of {name} ({_shortened(error)}): expected a Keras file of the "
+                "network without its top; fetch it again"
+            ) from error
         raise ValueError(
             f"the ImageNet weights of {name} could not be fetched ({_shortened(error)}): fetch the file elsewhere, "
             "put it into pretrained/ and set model.weights to its path, or to none"

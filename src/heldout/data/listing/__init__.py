@@ -1,0 +1,1 @@
+"""What a folder of images holds, by names, folders and a CSV: nothing is decoded here."""

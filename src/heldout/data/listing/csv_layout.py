@@ -1,0 +1,65 @@
+"""The layout `csv`: the images that the rows of a CSV name, and what lies beside them."""
+
+import unicodedata
+from pathlib import Path
+
+from heldout.data.listing import files, labels_csv
+
+
+def list_images(root: Path, table: labels_csv.LabelsCSV) -> files.Listing:
+    """The images that the CSV names, and those that lie there without being named."""
+    paths, problems = files.walk(root)
+    existing = set(paths)
+    named: dict[str, files.ImageFile] = {}
+    lines: dict[str, int] = {}
+    missing: list[labels_csv.Row] = []
+    for row in table.rows:
+        path = (root / row.path).as_posix()
+        if path in lines:
+            raise ValueError(
+                f"{table.file} line {row.line} names {row.path} again (line {lines[path]}): keep one of the rows"
+            )
+        lines[path] = row.line
+        if path in existing or Path(path).is_file():
+            named[path] = files.ImageFile(path, *row[2:6])
+        else:
+            missing.append(row)
+    problems += _missing(root, table, missing, existing)
+    unnamed = [path for path in paths if path not in named and path != table.file.as_posix()]
+    problems += [
+        files.Problem(path, "unlisted", f"is not named in {table.file.name}", "nothing, or add a row")
+        if files.is_image(path)
+        else files.other(path)
+        for path in unnamed
+    ]
+    extra = {(root / row.path).as_posix(): row.extra for row in table.rows}
+    return files.Listing(list(named.values()), problems, table.file.name, table.columns, extra, labels_csv.notes(table))
+
+
+def _missing(
+    root: Path, table: labels_csv.LabelsCSV, missing: list[labels_csv.Row], existing: set[str]
+) -> list[files.Problem]:
+    """A problem for each row without its image; where it lies by another spelling, that."""
+    similar = {_spelling(path): path for path in sorted(existing, reverse=True)} if missing else {}
+    problems = []
+    for row in missing:
+        path = (root / row.path).as_posix()
+        other = similar.get(_spelling(path)) or similar.get(_spelling(row.path))
+        reason = f"is named in {table.file.name} line {row.line} but does not exist"
+        problems.append(
+            files.Problem(path, "unusable", f"{reason} ({other} does)", "correct its row")
+            if other
+            else files.Problem(path, "unusable", reason, "fetch it, or remove its row")
+        )
+    if problems and len(problems) == len(table.rows):
+        path, _, reason, _ = problems[0]
+        raise ValueError(
+            f"{table.file} names {len(problems)} images, none of which exists (the first: {path} {reason}): "
+            f"expected paths below {root}"
+        )
+    return problems
+
+
+def _spelling(path: str) -> str:
+    """A path without what a person overlooks: case, the Unicode form, and which way its slashes lean."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", path).casefold()).replace("\\", "/")
