@@ -1,27 +1,29 @@
 """Names from outside, of files, classes and groups: which are refused, which look alike, and how to print one."""
 
+import re
 import unicodedata
 from collections.abc import Iterable
 
 LINE_BREAKS = "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"  # of str.splitlines
+# Control characters (Unicode's category Cc), the two other line breaks, and what stands for bytes that are not UTF-8.
+REFUSED = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 def problem(name: str) -> str | None:
     """Why a name cannot go into lists of a name a line, CSV files and pages, or None: it reads on from `NAME ...`."""
-    for character in name:
-        if character in LINE_BREAKS:
-            return "has a line break in its name"
-        category = unicodedata.category(character)
-        if category == "Cs":
-            return "has a name that is not UTF-8"
-        if category == "Cc":
-            return f"has a control character (U+{ord(character):04X}) in its name"
-    return None
+    match = REFUSED.search(name)
+    if not match:
+        return None
+    if match[0] in LINE_BREAKS:
+        return "has a line break in its name"
+    if "\ud800" <= match[0] <= "\udfff":
+        return "has a name that is not UTF-8"
+    return f"has a control character (U+{ord(match[0]):04X}) in its name"
 
 
 def printable(name: str) -> str:
     """A name as text that a file, a terminal and a log take: the characters that `problem` refuses become escapes."""
-    return "".join(ascii(character)[1:-1] if problem(character) else character for character in name)
+    return REFUSED.sub(lambda match: ascii(match[0])[1:-1], name)
 
 
 def twins(names: Iterable[str], case: bool = True) -> tuple[str, str, str] | None:

@@ -1,5 +1,6 @@
 """The layout `csv`: the images that the rows of a CSV name, and what lies beside them."""
 
+import os
 import unicodedata
 from pathlib import Path
 
@@ -14,7 +15,7 @@ def list_images(root: Path, table: labels_csv.LabelsCSV) -> files.Listing:
     lines: dict[str, int] = {}
     missing: list[labels_csv.Row] = []
     for row in table.rows:
-        path = (root / row.path).as_posix()
+        path = _below(root, row)
         if path in lines:
             raise ValueError(
                 f"{table.file} line {row.line} names {row.path} again (line {lines[path]}): keep one of the rows"
@@ -32,8 +33,12 @@ def list_images(root: Path, table: labels_csv.LabelsCSV) -> files.Listing:
         else files.other(path)
         for path in unnamed
     ]
-    extra = {(root / row.path).as_posix(): row.extra for row in table.rows}
+    extra = {_below(root, row): row.extra for row in table.rows} if table.columns else {}
     return files.Listing(list(named.values()), problems, table.file.name, table.columns, extra, labels_csv.notes(table))
+
+
+def _below(root: Path, row: labels_csv.Row) -> str:
+    return os.path.normpath(f"{root.as_posix()}/{row.path}")  # by text: a Path a row costs seconds
 
 
 def _missing(
@@ -43,7 +48,7 @@ def _missing(
     similar = {_spelling(path): path for path in sorted(existing, reverse=True)} if missing else {}
     problems = []
     for row in missing:
-        path = (root / row.path).as_posix()
+        path = _below(root, row)
         other = similar.get(_spelling(path)) or similar.get(_spelling(row.path))
         reason = f"is named in {table.file.name} line {row.line} but does not exist"
         problems.append(

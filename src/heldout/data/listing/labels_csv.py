@@ -2,6 +2,7 @@
 
 import csv
 import io
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -193,7 +194,7 @@ def _check_row(file: Path, row: Row) -> None:
     where = f"{file} line {row.line}"
     if not row.path or not row.label.strip():
         raise ValueError(f"{where} has no {'label' if row.path else 'path'}: give one, or remove the row")
-    if Path(row.path).is_absolute() or ".." in Path(row.path).parts:
+    if os.path.isabs(row.path) or ".." in row.path.split("/"):  # noqa: PTH117 (a Path a row costs seconds)
         raise ValueError(f"{where}: {row.path} is outside {file.parent}: expected a path below it")
     if row.split and row.split not in SPLIT_NAMES.values():
         raise ValueError(f"{where}: split is {row.split!r}: expected train, val, test or nothing")
