@@ -136,6 +136,22 @@ def test_another_version_than_env_says(folder):
     assert line.startswith("preprocess: env.yaml says numpy 0") and "make setup" in line and line.count("\n") == 1
 
 
+def test_columns_of_the_csv_reach_the_splits(folder):
+    rows = [f"{number % 2}/{number}.jpg;{number % 2};north;{number}" for number in range(12)]
+    (folder / "data/sample/metadata.csv").write_text("File Name;Class;site;width\n" + "\n".join(rows) + "\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "stages.index", *INDEX[1:]], cwd=folder, capture_output=True, text=True
+    )
+    assert done.stdout == (
+        "index: 12 images in 2 classes (metadata.csv)\n"
+        "index: metadata.csv: File Name is the path, Class is the label\n"
+        "index: metadata.csv: kept beside them: site, width\n"
+    )
+    stage(folder, *SPLIT, expect=0)
+    header, first, *_ = (folder / "data/splits/train.csv").read_text().splitlines()
+    assert header == "id,path,label,site,width_given" and first.split(",")[2:] == ["0", "north", "0"]
+
+
 def test_given_splits_that_leak_fail_the_stage(folder):
     rows = [f"{number % 2}/{number}.jpg,{number % 2},{'test' if number < 4 else 'train'}," for number in range(12)]
     rows[0] += "rex"
