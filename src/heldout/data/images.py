@@ -243,11 +243,3 @@ def _is_truncated(content: bytes) -> bool:
     except OSError:
         return True
     return False
-
-
-def image_format(head: bytes) -> str | None:
-    """TEMP"""
-    for start, name in ((b"\xff\xd8\xff", "JPEG"), (b"\x89PNG", "PNG"), (b"GIF8", "GIF"), (b"II*\0", "TIFF")):
-        if head.startswith(start):
-            return name
-    return "HEIC" if head[4:8] == b"ftyp" else None
