@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from heldout.data import images
+from heldout.data.decoding import formats
 from heldout.data.listing import files as listing
 from heldout.export.formats import tflite
 
@@ -99,8 +100,8 @@ def _content(path: str) -> bytes:
     """The bytes of an image file; of another one, which may be as large as a disk, the first alone."""
     try:
         with Path(path).open("rb") as file:
-            head = file.read(listing.HEAD)
-            return head + file.read() if images.image_format(head) else head
+            head = file.read(formats.HEAD)
+            return head + file.read() if formats.image_format(head) else head
     except OSError as error:
         raise ValueError(f"{path} cannot be read ({error.strerror})") from error
 

@@ -5,14 +5,13 @@ import stat
 from pathlib import Path
 from typing import NamedTuple
 
-from heldout.data import images
+from heldout.data.decoding import formats
 
 # What is called an image; some of them cannot be read, and are told to be converted.
 IMAGE_SUFFIXES = {
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".heic", ".heif"),
     *(".avif", ".jxl", ".jp2", ".j2k", ".ppm", ".pgm", ".pbm", ".exr", ".psd", ".dcm", ".dng", ".cr2", ".nef", ".arw"),
 }
-HEAD = 64  # bytes that tell an image's format
 # And every name that starts with a dot: what file managers and archives leave behind.
 HIDDEN = ("Thumbs.db", "desktop.ini", "__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information")
 
@@ -92,7 +91,7 @@ def is_image(path: str) -> bool:
         if not stat.S_ISREG(Path(path).stat().st_mode):
             return False  # opening a pipe would wait for ever
         with Path(path).open("rb") as file:
-            return images.image_format(file.read(HEAD)) is not None
+            return formats.image_format(file.read(formats.HEAD)) is not None
     except OSError:
         return True
 
