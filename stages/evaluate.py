@@ -18,15 +18,17 @@ def main(test_csv: str, test: str, model_folder: str, history_csv: str, metrics_
     params.check_versions("tensorflow", "keras", "scikit-learn")
     settings = params.section("evaluate", metrics.scores)
     _, class_names, images, labels, probabilities = predictions.predict_split(model_folder, test)
-    scores = metrics.scores(labels, probabilities, **settings)
     rows = manifest.read(test_csv).sort_values(["id", "label"])  # the order of the shards
     table = metrics.predictions(images.ids, labels, probabilities, class_names)
     table.insert(1, "path", rows["path"].to_numpy())
+    scores = metrics.scores(table, len(class_names), **settings)
     atomic.write_metrics(f"{metrics_folder}/eval.json", scores)
     manifest.write(table, f"{metrics_folder}/predictions.csv")
     plots.confusion(table, class_names, f"{plots_folder}/confusion.png")
     plots.curves(pd.read_csv(history_csv), f"{plots_folder}/curves.png")
     print("evaluate: " + ", ".join(f"{name} {value:.4g}" for name, value in scores.items()))
+    if absent := metrics.absent_classes(table, class_names):
+        print(f"evaluate: no test image, so no score, for {len(absent)} classes: {', '.join(absent[:20])}")
 
 
 if __name__ == "__main__":

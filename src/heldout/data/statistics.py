@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from heldout.data import leakage, split
+from heldout.data import leakage, manifest, split
 
 PROBLEM_KINDS = ("unusable", "stray", "copy", "conflict", "hidden", "unlisted", "other")  # of data/problems.csv
 
@@ -30,6 +30,7 @@ def summarize(index: pd.DataFrame, splits: pd.Series, problems: pd.DataFrame) ->
         "near_duplicate_clusters": int((clusters > 1).sum()),
         **{f"problems_{kind}": int((problems["kind"] == kind).sum()) for kind in PROBLEM_KINDS},
         **{f"leaks_{name}": count for name, count in leakage.counts(index, splits).items()},
+        "test_fingerprint": manifest.fingerprint(index[splits == "test"]),
         "random_split_leakage": leakage.random_split_leakage(index, float((splits == "train").mean())),
     }
 

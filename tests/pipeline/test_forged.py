@@ -1,0 +1,67 @@
+"""The freshness gate against figures that were written by hand, their md5 in dvc.lock as well, in the real graph."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+from conftest import execute
+
+pytestmark = pytest.mark.slow
+REMEDY = "run `dvc repro` and commit dvc.lock, code.yaml, metrics/ and plots/\n"
+
+
+def gate(repository: Path, expect: int) -> str:
+    return execute(".ci/freshness", cwd=repository, expect=expect).stdout
+
+
+def forge(repository: Path, path: str, text: str) -> None:
+    """Write a metric and what dvc.lock says of it, as DVC would have."""
+    (repository / path).write_text(text, encoding="utf-8")
+    lock = yaml.safe_load((repository / "dvc.lock").read_text(encoding="utf-8"))
+    entries = [entry for stage in lock["stages"].values() for kind in ("deps", "outs") for entry in stage.get(kind, [])]
+    for entry in entries:
+        if entry["path"] == path:
+            entry["md5"], entry["size"] = hashlib.md5(text.encode()).hexdigest(), len(text.encode())
+    (repository / "dvc.lock").write_text(yaml.safe_dump(lock), encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "name, value", [("accuracy", 0.999), ("top_5_accuracy", 1.0), ("macro_f1", 0.99), ("loss", 0.01)]
+)
+def test_a_forged_figure_is_recomputed(clone, name, value):
+    assert gate(clone, 0).splitlines()[-1] == "dvc.lock is fresh"
+    scores = json.loads((clone / "metrics/eval.json").read_text(encoding="utf-8"))
+    true, scores[name] = scores[name], value
+    forge(clone, "metrics/eval.json", json.dumps(scores, indent=2) + "\n")
+    line = f"freshness: metrics/eval.json says {name} {value}, metrics/predictions.csv gives {true}"
+    assert gate(clone, 1).startswith(line[:-2]) and gate(clone, 1).endswith(REMEDY)
+
+
+@pytest.mark.parametrize("kept", ["without data", "with data"])
+def test_forged_predictions(clone, kept):
+    if kept == "with data":
+        execute("dvc", "pull", "-q", cwd=clone)
+    table = pd.read_csv(clone / "metrics/predictions.csv", dtype=str, keep_default_na=False)
+    wrong = table["label"] != table["predicted"]
+    for change, line in (
+        ({"predicted": table["label"]}, "contradicts itself in the row of"),
+        ({"label": table["predicted"]}, "is not of the images and labels"),
+        ({"id": table["id"].str.replace("a", "b")}, "is not of the images and labels"),
+    ):
+        text = table.assign(**change).to_csv(index=False, lineterminator="\n")
+        forge(clone, "metrics/predictions.csv", text)
+        assert f"freshness: metrics/predictions.csv {line}" in gate(clone, 1), change
+    text = table[~wrong].to_csv(index=False, lineterminator="\n")
+    forge(clone, "metrics/predictions.csv", text)
+    assert "is not of the images and labels" in gate(clone, 1)
+
+
+def test_the_scores_are_computed_without_data_or_tensorflow(clone):
+    code = "import runpy, sys; runpy.run_path('.ci/recompute', run_name='__main__'); "
+    code += "sys.exit(any(name in sys.modules for name in ('tensorflow', 'keras', 'cv2')))"
+    done = execute("python", "-c", code, cwd=clone)
+    assert "5 scores of " in done.stdout and "follow from metrics/predictions.csv" in done.stdout
+    assert not (clone / "data/splits/test.csv").exists()
