@@ -2,10 +2,10 @@
 
 $ python benchmarks/near_duplicates.py [--data ../shared/data] [--half 1] [--copies 400] [--side 32] [--json FILE]
 
-The data folder holds `clothing` and `signs`. Each copy is made from a photo as people make them: turned to RGB, changed, saved as
-a JPEG of quality 90; then the folder is indexed with the copies of one kind beside all originals. The photos are
-halved by their md5: thresholds were searched with half 0, so figures are quoted for half 1. `--side` shrinks originals
-and copies to squares first, as in CIFAR.
+The data folder holds `clothing` and `signs`. Each copy is made from a photo as people make them: as RGB, changed, saved
+as a JPEG of quality 90; then the folder is indexed with the copies of one kind beside all originals. The photos are
+halved by their md5: thresholds were searched with half 0, so figures are quoted for half 1. `--side` shrinks
+originals and copies to squares at last, as in CIFAR.
 """
 
 import argparse
@@ -37,6 +37,7 @@ SETTINGS = {
     "max_megapixels": 100,
 }
 QUALITY = 90
+PARTS = ("original", "copy")  # the folders of the classes
 RUNS = 5
 
 
@@ -92,12 +93,16 @@ def plant(content: bytes, kind: str, side: int | None = None) -> bytes:
     with Image.open(io.BytesIO(content)) as image:
         copy = KINDS[kind](ImageOps.exif_transpose(image).convert("RGB"), random)
     quality = int(random.integers(30, 91)) if kind.startswith("JPEG") else QUALITY
-    return encode(copy, side, "JPEG", quality=quality)
-
-
-def encode(image: Image.Image, side: int | None, image_format: str, **options: int) -> bytes:
     buffer = io.BytesIO()
-    (image.resize((side, side), Image.Resampling.BOX) if side else image).save(buffer, image_format, **options)
+    copy.save(buffer, "JPEG", quality=quality)
+    return shrink(buffer.getvalue(), side) if side else buffer.getvalue()
+
+
+def shrink(content: bytes, side: int) -> bytes:
+    """A PNG of the image, squashed to a square."""
+    buffer = io.BytesIO()
+    with Image.open(io.BytesIO(content)) as image:
+        image.convert("RGB").resize((side, side), Image.Resampling.BOX).save(buffer, "PNG")
     return buffer.getvalue()
 
 
@@ -105,16 +110,12 @@ def half_of(content: bytes) -> int:
     return int(hashlib.md5(content, usedforsecurity=False).hexdigest()[:2], 16) % 2
 
 
-def write_originals(source: Path, folder: Path, side: int | None) -> list[Path]:
-    """The photos of a set, all in one folder, shrunk where there is a side."""
-    written = []
-    for path in sorted(path for path in source.rglob("*") if path.suffix.lower() == ".jpg"):
-        written.append(folder / path.name)
-        shutil.copyfile(path, written[-1])
-        if side:
-            with Image.open(path) as image:
-                written[-1].write_bytes(encode(image.convert("RGB"), side, "PNG"))
-    return written
+def write_originals(source: Path, folder: Path, side: int | None) -> dict[str, bytes]:
+    """The photos of a set, all in one folder, shrunk where there is a side; their bytes by name."""
+    photos = {path.name: path.read_bytes() for path in sorted(source.rglob("*")) if path.suffix.lower() == ".jpg"}
+    for name, content in photos.items():
+        (folder / name).write_bytes(shrink(content, side) if side else content)
+    return photos
 
 
 def false_clusters(table: pd.DataFrame) -> list[list[str]]:
@@ -124,23 +125,21 @@ def false_clusters(table: pd.DataFrame) -> list[list[str]]:
     return [cluster for cluster in names if len(cluster) > 1 and tuple(cluster) not in TRUE_PAIRS]
 
 
-def recall(folder: Path, originals: list[Path], kind: str, side: int | None) -> tuple[float, list[list[str]]]:
-    """The fraction of copies that share a cluster with their originals, and the false clusters."""
+def recall(folder: Path, photos: dict[str, bytes], kind: str, side: int | None) -> tuple[float, list[list[str]]]:
+    """The fraction of photos whose copies share a cluster with them, and the false clusters."""
     shutil.rmtree(folder / "copy", ignore_errors=True)
     (folder / "copy").mkdir()
-    for path in originals:
-        (folder / "copy" / path.name).write_bytes(plant(path.read_bytes(), kind, side))
-    table = index.scan(dir=str(folder), **SETTINGS)[0].set_index("path", drop=False)
-    original, copy = (
-        table["cluster"].reindex([str(folder / part / path.name) for path in originals]).to_numpy()
-        for part in ("original", "copy")
-    )
+    for name, content in photos.items():
+        (folder / "copy" / name).write_bytes(plant(content, kind, side))
+    table = index.scan(dir=str(folder), **SETTINGS)[0]
+    clusters = table.set_index("path")["cluster"]
+    original, copy = (clusters[[str(folder / part / name) for name in photos]].to_numpy() for part in PARTS)
     return float(np.mean((original == copy) & (copy != ""))), false_clusters(table)
 
 
-def cost(folder: Path, originals: list[Path]) -> tuple[float, float]:
+def cost(folder: Path) -> tuple[float, float]:
     """CPU seconds of the search for near-duplicates and of all else in the index, the least of several runs."""
-    files = [ImageFile(str(path), "original") for path in originals]
+    files = [ImageFile(str(path), "") for path in sorted(folder.glob("*/*"))]
     rows = [row for row in image_info.read(files, str(folder), 100) if isinstance(row, image_info.IndexedImage)]
     thumbnails = [row.thumbnail for row in rows]
     stored = np.frombuffer(b"".join(row.signature for row in rows), perceptual_hash.SIGNATURE)
@@ -163,16 +162,16 @@ def measure(name: str, source: Path, arguments: argparse.Namespace) -> list[dict
     rows: list[dict] = []
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        for part in ("original", "copy"):
+        for part in PARTS:
             (folder / part).mkdir()
-        originals = write_originals(source, folder / "original", arguments.side)
-        half = [path for path in originals if half_of(path.read_bytes()) == arguments.half]
-        chosen = np.random.default_rng(0).permutation(len(half))[: arguments.copies]
+        photos = write_originals(source, folder / "original", arguments.side)
+        half = [name for name, content in photos.items() if half_of(content) == arguments.half]
+        chosen = np.random.default_rng(0).permutation(half)[: arguments.copies]
         for kind in KINDS:
-            rate, false = recall(folder, [half[number] for number in sorted(chosen)], kind, arguments.side)
+            rate, false = recall(folder, {name: photos[name] for name in sorted(chosen)}, kind, arguments.side)
             rows.append({"set": name, "kind": kind, "recall": round(rate, 3), "false_clusters": len(false)})
             print(f"{name:<10}{kind:<26}{rate:>7.3f}   false clusters: {len(false)} {false or ''}", flush=True)
-        search, rest = cost(folder, originals)
+        search, rest = cost(folder)
         print(f"{name:<10}the search for near-duplicates is {search / (search + rest):.2f} of the index's CPU time")
     return rows
 

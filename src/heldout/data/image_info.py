@@ -73,7 +73,9 @@ def printable(path: str) -> str:
 def _read_chunk(files: list[ImageFile], root: Path, max_megapixels: float) -> list[IndexedImage | Problem]:
     rows = [_read_file(file, root, max_megapixels) for file in files]
     signatures = iter(perceptual_hash.signatures([row.thumbnail for row in rows if isinstance(row, IndexedImage)]))
-    return [row._replace(signature=next(signatures).tobytes()) if isinstance(row, IndexedImage) else row for row in rows]
+    return [
+        row._replace(signature=next(signatures).tobytes()) if isinstance(row, IndexedImage) else row for row in rows
+    ]
 
 
 def _read_file(file: ImageFile, root: Path, max_megapixels: float) -> IndexedImage | Problem:

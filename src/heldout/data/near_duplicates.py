@@ -12,20 +12,22 @@ from heldout.data.perceptual_hash import COLOR_SIDE, MIRRORED, PARTS, SIDE
 MIN_SIDE = 32  # pixels; a smaller image holds too little to tell a copy from a similar image
 ROTATIONS = range(0, 64, 16)  # of a hash's words: orders that are led by other bits
 NEIGHBORS = 8  # on either side, in each order
-DISTANCE = 10  # bits of a word
+DISTANCE = 9  # bits of a word
 ANGLE = 18  # degrees between spectra
 QUERIES = 2048  # images whose candidates are in memory at a time
 PAIRS = 1024  # whose spectra are
 MARGIN = 2  # pixels along the edges, which alignment mixes with what lies beyond
-FINE, COARSE = 0.7, 1.5  # pixels: what the one blur keeps and the other loses are the details
-ALIGNABLE = 0.6  # the correlation of details from which on it is worth aligning them
-ECC = (cv2.MOTION_AFFINE, (cv2.TERM_CRITERIA_COUNT, 3, 0), None, 1)
-CORRELATION = 0.93  # of details, where colors agree
-GRAY_CORRELATION = 0.96  # where there are none
-BLOCK = 9  # pixels
-RESIDUAL = 0.4  # of the details of every block
-COLOR_NOISE = COLOR_SIDE**2 * 2 * 2**2  # squared: two levels in each value
-COLOR_SIMILARITY = 0.88
+FINE, COARSE = 1.0, 2.0  # pixels: what the one blur keeps and the other loses are the details
+ALIGNABLE = 0.7  # correlation of details from which on it is worth aligning them
+ECC_STEPS = (cv2.TERM_CRITERIA_COUNT, 3, 0.0)
+# Thresholds lie between 400 planted copies of each kind and the nearest of 2,900,000 pairs of different photos, of the
+# half of both data sets with which benchmarks/near_duplicates.py makes copies by `--half 0`.
+CORRELATION = 0.955  # of details, where both images have color
+GRAY_CORRELATION = 0.98  # where color tells nothing
+GRAY_DIFFERENCE = 6  # levels of luminance on average, where only one has color: black is no copy of blue
+BLOCK, RESIDUAL = 9, 0.3  # pixels; of details
+COLOR_BLOCK, COLOR_RESIDUAL = 3, 0.55
+COLOR_NOISE = 16  # squared levels
 
 
 def clusters(signatures: np.ndarray, rows: np.ndarray) -> np.ndarray:
@@ -39,16 +41,19 @@ def clusters(signatures: np.ndarray, rows: np.ndarray) -> np.ndarray:
         int array (n,): the cluster of each.
     """
     numbers = np.arange(len(rows))
-    for pairs in candidates(signatures["hashes"], rows):
-        pairs, parts = _near(signatures["gray"], rows, pairs)
-        while len(pairs):
-            # One pair of each cluster at a time: a thousand frames of one scene cost a thousand comparisons.
-            _, tried = np.unique(numbers[pairs[:, 0]], return_index=True)
-            same = [_same(*signatures[rows[pairs[pair]]], parts[pair]) for pair in tried]
-            numbers = _merged(numbers, pairs[tried[same]])
-            left = numbers[pairs[:, 0]] != numbers[pairs[:, 1]]
-            left[tried] = False
-            pairs, parts = pairs[left], parts[left]
+    for candidate_pairs in candidates(signatures["hashes"], rows):
+        for start in range(0, len(candidate_pairs), PAIRS):
+            pairs = candidate_pairs[start : start + PAIRS]
+            pairs, parts = _near(signatures["gray"], rows, pairs[_apart(numbers, pairs)])
+            while len(pairs):
+                # One pair of each cluster at a time: a thousand frames of one scene cost about as many comparisons.
+                _, tried = np.unique(numbers[pairs[:, 0]], return_index=True)
+                compared = zip(*rows[pairs[tried]].T, parts[tried], strict=True)
+                same = [_same(signatures[image], signatures[copy], part) for image, copy, part in compared]
+                numbers = _merged(numbers, pairs[tried[same]])
+                left = _apart(numbers, pairs)
+                left[tried] = False
+                pairs, parts = pairs[left], parts[left]
     return numbers
 
 
@@ -104,25 +109,26 @@ def _neighbors(
 
 
 def _near(gray: np.ndarray, rows: np.ndarray, pairs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Those pairs, int (m, 2), that are near by their spectra, the image first whose part is like the other; the part."""
-    near = [np.zeros((0, 3), int)]
-    for start in range(0, len(pairs), PAIRS):
-        chunk = pairs[start : start + PAIRS]
-        unique, inverse = np.unique(chunk, return_inverse=True)
-        slices = np.array_split(rows[unique], -(-len(unique) // 64))
-        spectra = np.concatenate([perceptual_hash.spectra(gray[images]) for images in slices])
-        first, second = spectra[inverse.reshape(-1, 2).T]
-        cosines = np.hstack([_cosines(first, second), _cosines(second, first)])
-        swapped, part = np.divmod(cosines.argmax(axis=1), spectra.shape[1])
-        pair = np.where(swapped[:, None], chunk[:, ::-1], chunk)
-        near.append(np.column_stack([pair, part])[cosines.max(axis=1) > np.cos(np.radians(ANGLE))])
-    kept = np.concatenate(near)
-    return kept[:, :2], kept[:, 2]
+    """The pairs, int (m, 2), that are near by their spectra, the image first whose part is like the other; the part."""
+    images, inverse = np.unique(pairs, return_inverse=True)
+    slices = np.array_split(rows[images], len(images) // 64 + 1)
+    spectra = np.concatenate([perceptual_hash.spectra(gray[some]) for some in slices])
+    first, second = spectra[inverse.reshape(-1, 2).T]
+    cosines = np.hstack([_cosines(first, second), _cosines(second, first)])
+    swapped, parts = np.divmod(cosines.argmax(axis=1), spectra.shape[1])
+    pairs = np.where(swapped[:, None], pairs[:, ::-1], pairs)
+    near = cosines.max(axis=1) > np.cos(np.radians(ANGLE))
+    return pairs[near], parts[near]
 
 
 def _cosines(spectra: np.ndarray, wholes: np.ndarray) -> np.ndarray:
     """Of the parts of some images (m, parts + 1, 64) with as many whole images, (m, parts + 1)."""
     return np.einsum("ijk,ik->ij", spectra, wholes[:, 0])
+
+
+def _apart(numbers: np.ndarray, pairs: np.ndarray) -> np.ndarray:
+    """Which pairs, int (m, 2), are of two clusters, bool (m,)."""
+    return numbers[pairs[:, 0]] != numbers[pairs[:, 1]]
 
 
 def _merged(numbers: np.ndarray, edges: np.ndarray) -> np.ndarray:
@@ -141,29 +147,32 @@ def _same(image: np.void, copy: np.void, part: int) -> bool:
     gray, color = image["gray"], image["color"]
     if part == MIRRORED:
         gray, color, part = np.ascontiguousarray(gray[:, ::-1]), np.ascontiguousarray(color[:, ::-1]), 0
-    warp, limit = _part_warp(part, SIDE), GRAY_CORRELATION
-    unaligned = _warped(gray, warp)
-    if min(np.abs(color).max(), np.abs(copy["color"]).max()) > 1:
+    warp = _part_warp(part, SIDE)
+    unaligned, details = _warped(gray, warp), _details(copy["gray"])
+    if _correlation(_details(unaligned), details) < ALIGNABLE:
+        return False
+    with_color = [bool(np.abs(plane).max() > 1) for plane in (color, copy["color"])]
+    if all(with_color):
         contrast = copy["gray"].std() / max(unaligned.std(), 1)
         if not _colors_agree(_warped(color.astype(np.float32), _part_warp(part, COLOR_SIDE)) * contrast, copy["color"]):
             return False
-        limit = CORRELATION
-    details, first = _details(copy["gray"]), _details(unaligned)
-    if _correlation(first, details) < ALIGNABLE:
+    elif any(with_color) and cv2.absdiff(unaligned, copy["gray"]).mean() > GRAY_DIFFERENCE:
         return False
-    if _agree(first, details, limit):
+    limit = CORRELATION if all(with_color) else GRAY_CORRELATION
+    if _details_agree(_details(unaligned), details, limit):
         return True
+    everywhere = np.ones_like(gray)
     try:
-        _, warp = cv2.findTransformECC(copy["gray"], gray, warp, *ECC)
+        _, warp = cv2.findTransformECC(copy["gray"], gray, warp, cv2.MOTION_AFFINE, ECC_STEPS, everywhere, 1)
     except cv2.error:  # nothing to align by
         return False
-    return _agree(_details(_warped(gray, warp)), details, limit)
+    return _details_agree(_details(_warped(gray, warp)), details, limit)
 
 
 def _part_warp(part: int, side: int) -> np.ndarray:
     """The affine matrix that takes a pixel of a part, `side` x `side`, to that of the image."""
     (top, bottom), (left, right) = PARTS[part]
-    warp = np.float32([[right - left, 0, left * side], [0, bottom - top, top * side]])
+    warp = np.array([[right - left, 0, left * side], [0, bottom - top, top * side]], np.float32)
     warp[:, 2] += (warp[:, :2].sum(axis=1) - 1) / 2  # coordinates are those of pixels' centers
     return warp
 
@@ -171,13 +180,6 @@ def _part_warp(part: int, side: int) -> np.ndarray:
 def _warped(values: np.ndarray, warp: np.ndarray) -> np.ndarray:
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     return cv2.warpAffine(values, warp, values.shape[:2], flags=flags, borderMode=cv2.BORDER_REPLICATE)
-
-
-def _colors_agree(first: np.ndarray, second: np.ndarray) -> bool:
-    """Whether colors (12, 12, 2) agree, but for their outermost, which may be of a border."""
-    first, second = first[1:-1, 1:-1], second[1:-1, 1:-1].astype(np.float32)
-    energy = (first**2).sum() + (second**2).sum()
-    return bool(2 * (first * second).sum() + COLOR_NOISE > COLOR_SIMILARITY * (energy + COLOR_NOISE))
 
 
 def _details(gray: np.ndarray) -> np.ndarray:
@@ -189,11 +191,22 @@ def _correlation(first: np.ndarray, second: np.ndarray) -> float:
     return float((first * second).sum() / max(np.linalg.norm(first) * np.linalg.norm(second), 1e-3))
 
 
-def _agree(first: np.ndarray, second: np.ndarray, limit: float) -> bool:
-    """Whether details correlate, and differ little in every block: a thing that is in one image alone differs wholly."""
+def _details_agree(first: np.ndarray, second: np.ndarray, limit: float) -> bool:
+    """Whether details correlate, and in every block: what is in one image alone differs wholly."""
     if _correlation(first, second) <= limit:
         return False
     first = first * float((first * second).sum() / (first * first).sum())
-    energy = cv2.blur((first * first + second * second) / 2, (BLOCK, BLOCK))
-    residual = cv2.blur((first - second) ** 2, (BLOCK, BLOCK))
-    return bool((residual <= RESIDUAL * (energy + energy.mean() / 2)).all())
+    return _residual(first[..., None], second[..., None], BLOCK, 0) <= RESIDUAL
+
+
+def _colors_agree(first: np.ndarray, second: np.ndarray) -> bool:
+    """Whether colors, (12, 12, 2), agree in every block, but for the outermost, which may be those of a border."""
+    first, second = first[1:-1, 1:-1], second[1:-1, 1:-1].astype(np.float32)
+    return _residual(first, second, COLOR_BLOCK, COLOR_NOISE) <= COLOR_RESIDUAL
+
+
+def _residual(first: np.ndarray, second: np.ndarray, block: int, noise: float) -> float:
+    """The largest squared difference of a block, of (height, width, channels), by its energy and half the image's."""
+    energy = cv2.blur(((first * first + second * second) / 2).sum(axis=2), (block, block))
+    difference = cv2.blur(((first - second) ** 2).sum(axis=2), (block, block))
+    return float((difference / (energy + energy.mean() / 2 + noise)).max())

@@ -1,4 +1,4 @@
-"""The perceptual hash: signs of random projections of the low frequencies of an image, its mirror image and its parts."""
+"""The perceptual hash: signs of projections of the low frequencies of an image, its mirror image and its parts."""
 
 import itertools
 
@@ -47,7 +47,7 @@ COLUMN_COSINES = {columns: _cosines(*columns).T for _, columns in PARTS}
 # Natural images have amplitudes that fall with frequency; as many times larger, each says as much as any other.
 WEIGHTS = np.hypot(*np.mgrid[:FREQUENCIES, :FREQUENCIES]).astype(np.float32)
 MIRROR = np.where(np.arange(FREQUENCIES) % 2, -1, 1).astype(np.float32)  # what a mirror does to horizontal frequencies
-PROJECTIONS = np.random.default_rng(0).choice(np.float32([-1, 1]), (FREQUENCIES**2, 64 * WORDS))
+PROJECTIONS = np.random.default_rng(0).choice(np.array([-1, 1], np.float32), (FREQUENCIES**2, 64 * WORDS))
 
 
 def signatures(thumbnails: list[np.ndarray]) -> np.ndarray:
@@ -63,7 +63,7 @@ def signatures(thumbnails: list[np.ndarray]) -> np.ndarray:
     for row, thumbnail in enumerate(thumbnails):
         kept["gray"][row] = cv2.cvtColor(thumbnail, cv2.COLOR_RGB2GRAY)
         small = cv2.resize(thumbnail, (COLOR_SIDE, COLOR_SIDE), interpolation=cv2.INTER_AREA)
-        kept["color"][row] = (cv2.cvtColor(small, cv2.COLOR_RGB2YCrCb)[..., 1:] ^ 128).view(np.int8)
+        kept["color"][row] = np.subtract(cv2.cvtColor(small, cv2.COLOR_RGB2YCrCb)[..., 1:], 128, dtype=np.int16)
     kept["hashes"] = _hashes(kept["gray"])
     return kept
 
@@ -77,16 +77,16 @@ def spectra(gray: np.ndarray) -> np.ndarray:
     """
     # OpenBLAS shares products of more than 2^18 multiplications among threads, and threads that read images then wait
     # for each other at two to five times the CPU time: so this one goes image by image, and those below are small.
-    across = (ROW_COSINES @ gray.astype(np.float32)).reshape(-1, len(ROWS), FREQUENCIES, SIDE)
-    across = np.ascontiguousarray(across.transpose(1, 0, 2, 3)).reshape(len(ROWS), -1, SIDE)
+    across = (ROW_COSINES @ gray.astype(np.float32)).reshape(len(gray), len(ROWS), FREQUENCIES * SIDE)
+    by_rows = np.ascontiguousarray(across.swapaxes(0, 1)).reshape(len(ROWS), len(gray) * FREQUENCIES, SIDE)
     low = np.empty((len(gray), len(PARTS) + 1, FREQUENCIES, FREQUENCIES), np.float32)
     for number, (rows, columns) in enumerate(PARTS):
-        transformed = across[ROWS.index(rows)] @ COLUMN_COSINES[columns]
+        transformed = by_rows[ROWS.index(rows)] @ COLUMN_COSINES[columns]
         low[:, number] = transformed.reshape(-1, FREQUENCIES, FREQUENCIES)
     low[:, MIRRORED] = low[:, 0] * MIRROR
-    low = (low * WEIGHTS).reshape(*low.shape[:2], -1)
-    norms = np.linalg.norm(low, axis=2, keepdims=True)
-    return low / np.where(norms > 1e-3, norms, np.inf)
+    weighted = (low * WEIGHTS).reshape(len(gray), len(PARTS) + 1, FREQUENCIES**2)
+    norms = np.linalg.norm(weighted, axis=2, keepdims=True)
+    return weighted / np.where(norms > 1e-3, norms, np.inf)
 
 
 def _hashes(gray: np.ndarray) -> np.ndarray:
