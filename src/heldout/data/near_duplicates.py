@@ -20,8 +20,8 @@ MARGIN = 2  # pixels along the edges, which alignment mixes with what lies beyon
 FINE, COARSE = 1.0, 2.0  # pixels: what the one blur keeps and the other loses are the details
 ALIGNABLE = 0.7  # correlation of details from which on it is worth aligning them
 ECC_STEPS = (cv2.TERM_CRITERIA_COUNT, 3, 0.0)
-# Thresholds lie between 400 planted copies of each kind and the nearest of 2,900,000 pairs of different photos, of the
-# half of both data sets with which benchmarks/near_duplicates.py makes copies by `--half 0`.
+# Thresholds lie between the copies that benchmarks/near_duplicates.py plants with `--half 0` and the nearest different
+# photos in its two sets, whose details correlate by 0.947 where their colors agree, by 0.968 where these do not count.
 CORRELATION = 0.955  # of details, where both images have color
 GRAY_CORRELATION = 0.98  # where color tells nothing
 GRAY_DIFFERENCE = 6  # levels of luminance on average, where only one has color: black is no copy of blue
@@ -148,25 +148,32 @@ def _same(image: np.void, copy: np.void, part: int) -> bool:
     if part == MIRRORED:
         gray, color, part = np.ascontiguousarray(gray[:, ::-1]), np.ascontiguousarray(color[:, ::-1]), 0
     warp = _part_warp(part, SIDE)
-    unaligned, details = _warped(gray, warp), _details(copy["gray"])
-    if _correlation(_details(unaligned), details) < ALIGNABLE:
+    unaligned = _warped(gray, warp)
+    unaligned_details, details = _details(unaligned), _details(copy["gray"])
+    if _correlation(unaligned_details, details) < ALIGNABLE:
         return False
-    with_color = [bool(np.abs(plane).max() > 1) for plane in (color, copy["color"])]
-    if all(with_color):
-        contrast = copy["gray"].std() / max(unaligned.std(), 1)
-        if not _colors_agree(_warped(color.astype(np.float32), _part_warp(part, COLOR_SIDE)) * contrast, copy["color"]):
-            return False
-    elif any(with_color) and cv2.absdiff(unaligned, copy["gray"]).mean() > GRAY_DIFFERENCE:
+    limit = _needed_correlation(unaligned, _warped(color.astype(np.float32), _part_warp(part, COLOR_SIDE)), copy)
+    if limit is None:
         return False
-    limit = CORRELATION if all(with_color) else GRAY_CORRELATION
-    if _details_agree(_details(unaligned), details, limit):
+    if _details_agree(unaligned_details, details, limit):
         return True
-    everywhere = np.ones_like(gray)
+    everywhere, blur = np.ones_like(gray), 1  # OpenCV's own, 5, mixes the image with a border beyond it
     try:
-        _, warp = cv2.findTransformECC(copy["gray"], gray, warp, cv2.MOTION_AFFINE, ECC_STEPS, everywhere, 1)
+        _, warp = cv2.findTransformECC(copy["gray"], gray, warp, cv2.MOTION_AFFINE, ECC_STEPS, everywhere, blur)
     except cv2.error:  # nothing to align by
         return False
     return _details_agree(_details(_warped(gray, warp)), details, limit)
+
+
+def _needed_correlation(gray: np.ndarray, color: np.ndarray, copy: np.void) -> float | None:
+    """What details have to have, once the image is moved onto the copy; None where colors tell them apart."""
+    with_color = [plane.max() > 1 or plane.min() < -1 for plane in (color, copy["color"])]
+    if not any(with_color):
+        return GRAY_CORRELATION
+    if not all(with_color):
+        return GRAY_CORRELATION if cv2.absdiff(gray, copy["gray"]).mean() <= GRAY_DIFFERENCE else None
+    contrast = copy["gray"].std() / max(gray.std(), 1)
+    return CORRELATION if _colors_agree(color * contrast, copy["color"]) else None
 
 
 def _part_warp(part: int, side: int) -> np.ndarray:
