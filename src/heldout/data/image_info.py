@@ -15,11 +15,10 @@ from PIL import Image, UnidentifiedImageError
 from tqdm import tqdm
 
 from heldout.core import names
-from heldout.data import images, near_duplicates, raw_files
+from heldout.data import images, perceptual_hash, raw_files
 from heldout.data.listing.files import ImageFile, Problem
 
 CHUNK = 64  # files that a thread reads before it hands them on
-THUMBNAIL = (near_duplicates.SIDE, near_duplicates.SIDE, 3)
 ORIENTATION = 0x0112  # the EXIF tag
 BITS = {"1": 1, "I;16": 16, "I;16B": 16, "I": 32, "F": 32}  # of a channel, by Pillow's mode; 8 for all others
 PNG_START = b"\x89PNG\r\n\x1a\n"
@@ -38,13 +37,13 @@ class ImageInfo(NamedTuple):
 
 
 class IndexedImage(NamedTuple):
-    """An image that can be used: md5, file, header, thumbnail (uint8) and perceptual hash."""
+    """An image that can be used: md5, file, header, thumbnail (uint8) and what near-duplicates are told by."""
 
     id: str
     file: ImageFile
     info: ImageInfo
     thumbnail: np.ndarray
-    hash: int = 0
+    signature: bytes = b""
 
 
 def read(files: list[ImageFile], folder: str, max_megapixels: float) -> Iterator[IndexedImage | Problem]:
@@ -69,8 +68,10 @@ def read(files: list[ImageFile], folder: str, max_megapixels: float) -> Iterator
 
 def _read_chunk(files: list[ImageFile], root: Path, max_megapixels: float) -> list[IndexedImage | Problem]:
     rows = [_read_file(file, root, max_megapixels) for file in files]
-    hashes = iter(near_duplicates.hashes([row.thumbnail for row in rows if isinstance(row, IndexedImage)]).tolist())
-    return [row._replace(hash=next(hashes)) if isinstance(row, IndexedImage) else row for row in rows]
+    signatures = iter(perceptual_hash.signatures([row.thumbnail for row in rows if isinstance(row, IndexedImage)]))
+    return [
+        row._replace(signature=next(signatures).tobytes()) if isinstance(row, IndexedImage) else row for row in rows
+    ]
 
 
 def _read_file(file: ImageFile, root: Path, max_megapixels: float) -> IndexedImage | Problem:
@@ -90,7 +91,7 @@ def _read_file(file: ImageFile, root: Path, max_megapixels: float) -> IndexedIma
     if info.width * info.height > max_megapixels * 1e6:
         reason = f"has {info.width} x {info.height} pixels, more than data.max_megapixels ({max_megapixels:g})"
         return Problem(file.path, "unusable", reason, "shrink it, or raise the limit")
-    thumbnail = images.thumbnail(content, min(info.width, info.height), near_duplicates.SIDE, transparent)
+    thumbnail = images.thumbnail(content, min(info.width, info.height), perceptual_hash.SIDE, transparent)
     problem = images.decode_problem(content, thumbnail)
     if thumbnail is None or problem:
         return Problem(file.path, "unusable", *(problem or images.unreadable_problem(content)))

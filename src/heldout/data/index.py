@@ -8,13 +8,13 @@ import pandas as pd
 from pydantic import Field
 
 from heldout.core import names
-from heldout.data import components, image_info, near_duplicates
+from heldout.data import components, image_info, near_duplicates, perceptual_hash
 from heldout.data.listing import image_folder
 from heldout.data.listing.files import ImageFile, Listing, Problem
 from heldout.data.listing.image_folder import Layout
 
 COLUMNS = ["id", *ImageFile._fields, *image_info.ImageInfo._fields, "cluster"]
-RESERVED = {*COLUMNS, "hash", "fills_gap"}  # a column of the CSV with such a name gets another
+RESERVED = {*COLUMNS, "fills_gap"}  # a column of the CSV with such a name gets another
 
 
 class Scan(NamedTuple):
@@ -58,10 +58,10 @@ def scan(
         ValueError: where the layout is in doubt, or there is a problem or conflict that the params do not allow.
     """
     listing = image_folder.list_images(dir, layout, class_depth, group_pattern)
-    with tempfile.TemporaryFile() as thumbnails:
-        table, problems = _read(listing, dir, max_megapixels, thumbnails)
+    with tempfile.TemporaryFile() as signatures:
+        table, problems = _read(listing, dir, max_megapixels, signatures)
         _check_problems([problem for problem in problems if problem.kind == "unusable"], on_problem)
-        table["cluster"] = _clusters(table, thumbnails)
+        table["cluster"] = _clusters(table, signatures)
     table, strays = _without_strays(table)
     _check_problems(strays, on_problem)
     table, copies = _without_copies(table)
@@ -77,19 +77,19 @@ def scan(
 
 
 def _read(
-    listing: Listing, folder: str, max_megapixels: float, thumbnails: IO[bytes]
+    listing: Listing, folder: str, max_megapixels: float, signatures: IO[bytes]
 ) -> tuple[pd.DataFrame, list[Problem]]:
-    """The rows of the images that can be used, their thumbnails written to a file; and the problems of the rest."""
+    """The rows of the images that can be used, their signatures written to a file; and the problems of the rest."""
     rows: list[tuple] = []
     problems = [problem._replace(path=names.printable(problem.path)) for problem in listing.problems]
     for row in image_info.read(listing.files, folder, max_megapixels):
         if isinstance(row, Problem):
             problems.append(row)
         else:
-            rows.append((row.id, *row.file, *row.info, row.hash))
-            thumbnails.write(row.thumbnail.data)
-    thumbnails.flush()
-    return pd.DataFrame(rows, columns=[*COLUMNS[:-1], "hash"]), problems
+            rows.append((row.id, *row.file, *row.info))
+            signatures.write(row.signature)
+    signatures.flush()
+    return pd.DataFrame(rows, columns=COLUMNS[:-1]), problems
 
 
 def _with_extra_columns(table: pd.DataFrame, listing: Listing) -> pd.DataFrame:
@@ -112,13 +112,12 @@ def _vanished_classes(listing: Listing, table: pd.DataFrame, problems: list[Prob
     return lines
 
 
-def _clusters(table: pd.DataFrame, thumbnails: IO[bytes]) -> pd.Series:
+def _clusters(table: pd.DataFrame, signatures: IO[bytes]) -> pd.Series:
     """For each row the lowest id of it and its duplicates, exact or near; '' where there is none."""
-    large = np.flatnonzero(table[["width", "height"]].min(axis=1) >= near_duplicates.SIDE)
-    stored = np.memmap(thumbnails, np.uint8, "r").reshape(-1, *image_info.THUMBNAIL) if len(table) else np.empty(0)
-    numbers = near_duplicates.clusters(
-        table["hash"].to_numpy(np.uint64)[large], lambda rows: np.asarray(stored[large[rows]])
-    )
+    large = np.flatnonzero(table[["width", "height"]].min(axis=1) >= near_duplicates.MIN_SIDE)
+    kind = perceptual_hash.SIGNATURE
+    stored = np.memmap(signatures, kind, "r") if len(table) else np.empty(0, kind)
+    numbers = near_duplicates.clusters(stored, large)
     near = pd.Series("", table.index)
     near.iloc[large] = numbers.astype(str)
     ids = table["id"].groupby(components.label(table.assign(group="", cluster=near)))
