@@ -1,6 +1,7 @@
 """Image files for tests: what real encoders write, and by hand what none of them writes."""
 
 import io
+import re
 import struct
 import zlib
 
@@ -86,3 +87,114 @@ def tiff(strips: list[bytes], size: tuple[int, int], tags: dict[int, tuple[int, 
         directory += struct.pack(f"{order}HHI", tag, kind, len(values)) + packed.ljust(4, b"\0")
     start = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(f"{order}IH", 8, count)
     return start + directory + b"\0\0\0\0" + extra.ljust(1024, b"\0") + b"".join(strips)
+
+
+def corpus() -> dict[str, bytes]:
+    """Small files of every format that is read, in the ways that real encoders write them."""
+    smooth = cv2.resize(np.random.default_rng(0).integers(0, 256, (5, 6, 3), np.uint8), (48, 40))
+    image = Image.fromarray(smooth)
+    alpha = image.copy()
+    alpha.putalpha(image.convert("L"))
+    gray, deep = image.convert("L"), Image.fromarray(smooth[..., 0].astype(np.uint16) * 257)
+    indexed, bilevel = image.quantize(16), image.convert("1")
+    frames = {"save_all": True, "append_images": [image.rotate(180)], "duration": 100}
+    turned = {"exif": exif(6)}
+    written = {
+        "JPEG": [(image, {}), (image, turned), (image, {"progressive": True, "restart_marker_rows": 1}), (gray, {}),
+                 (image.convert("CMYK"), {}), (image, {"subsampling": 0, "icc_profile": b"profile"})],
+        "MPO": [(image, {"save_all": True, "append_images": [image]})],
+        "PNG": [(image, {}), (image, turned), (gray, {}), (alpha, {}), (indexed, {}), (indexed, {"transparency": 3}),
+                (deep, {}), (bilevel, {}), (gray.convert("LA"), {}), (image, frames),
+                (alpha, frames | {"disposal": 1})],
+        "WEBP": [(image, {}), (image, {"lossless": True} | turned), (alpha, {}), (alpha, frames)],
+        "BMP": [(image, {}), (gray, {}), (indexed, {}), (bilevel, {}), (alpha, {})],
+        "GIF": [(indexed, {}), (indexed, {"interlace": 0}), (image, frames), (indexed, {"transparency": 3})],
+        "TIFF": [(image, {}), (image, turned), (gray, {}), (alpha, {}), (indexed, {}), (bilevel, {}), (deep, {}),
+                 (image.convert("CMYK"), {}), (image.convert("YCbCr"), {}), (image, {"big_tiff": True}),
+                 *((image, {"compression": name}) for name in ("tiff_lzw", "tiff_deflate", "jpeg", "packbits", "zstd",
+                                                              "lzma")),
+                 *((bilevel, {"compression": name}) for name in ("group3", "group4", "tiff_ccitt"))],
+        "AVIF": [(image, {"speed": 10}), (alpha, {"speed": 10} | turned)],
+        "PPM": [(image, {}), (gray, {}), (bilevel, {}), (deep, {})],
+        "JPEG2000": [(image, {}), (gray, {"no_jp2": True}), (alpha, {"irreversible": True}), (deep, {}),
+                     (image, {"tile_size": (16, 16)})],
+    }  # fmt: skip
+    files = {
+        f"{plugin} {number}": by_pillow(picture, plugin, **options)
+        for plugin, pictures in written.items()
+        for number, (picture, options) in enumerate(pictures)
+    }
+    for suffix in (".jpg", ".png", ".webp", ".bmp", ".tiff", ".ppm", ".pgm", ".pbm", ".gif", ".jp2"):
+        name = {"JPG": "JPEG", "PGM": "PPM", "PBM": "PPM", "JP2": "JPEG2000"}.get(
+            suffix[1:].upper(), suffix[1:].upper()
+        )
+        files[f"{name} by OpenCV {suffix}"] = by_opencv(
+            suffix, smooth if suffix not in (".pgm", ".pbm") else smooth[..., :1]
+        )
+    two = ((1, 2, 3), (9, 8, 7))
+    files["PNG Adam7"] = png(smooth, 8, 2, adam7=True)
+    files["PNG deep with a transparent color"] = png(smooth.astype(np.uint16), 16, 2, tRNS=b"\0\1\0\2\0\3")
+    files["BMP RLE8"] = bmp((4, 2), 8, bytes([4, 1, 0, 0, 2, 0, 2, 1, 0, 1]), 1, two)
+    files["BMP RLE4"] = bmp((4, 1), 4, bytes([4, 0x01, 0, 1]), 2, two)
+    files["BMP 565"] = bmp((2, 1), 16, b"\0\xf8\xe0\x07", 3, masks=(0xF800, 0x7E0, 0x1F))
+    files["TIFF planar"] = tiff(
+        [np.ascontiguousarray(smooth[..., band]).tobytes() for band in range(3)],
+        (48, 40), {262: (2,), 277: (3,), 258: (8, 8, 8), 284: (2,), 278: (40,)},
+    )  # fmt: skip
+    files["PPM plain"] = b"P3 # plain\n2 1\n255\n1 2 3 4 5 6\n"
+    return files
+
+
+# What a size, an offset or a count is changed to.
+VALUES = (0, 1, 2, 7, 8, 16, 255, 256, 1000, 32767, 60000, 65535, 2**24, 2**31 - 1, 2**31, 2**32 - 1)
+SIZES = [side.to_bytes(width, order) for side in (48, 40) for width in (2, 4) for order in ("big", "little")]
+CHANGES = ("size", "flip", "header", "number", "truncate", "delete", "repeat", "zero", "splice", "append")
+
+
+def change(content: bytes, kind: str, position: float, amount: int, other: bytes) -> bytes:
+    """One damage of a file.
+
+    Args:
+        content: the file.
+        kind: of `CHANGES`.
+        position: where, from 0 to 1.
+        amount: what it is changed to, or how many bytes, 0 to 65535.
+        other: another file, which gives the bytes of `splice`.
+    """
+    at = int(position * len(content))
+    length = amount % 61
+    if kind == "size":  # 48 x 40, the corpus's, wherever a header may hold it
+        spots = [(match.start(), len(size)) for size in SIZES for match in re.finditer(re.escape(size), content[:2000])]
+        start, width = spots[int(position * (len(spots) - 1))] if spots else (at, 2)
+        value = VALUES[amount % len(VALUES)] % 256**width
+        return content[:start] + value.to_bytes(width, ("big", "little")[amount % 2]) + content[start + width :]
+    if kind == "header":  # sizes mostly lie in the first bytes, and in a TIFF's directory in the last
+        at, kind = int(position * min(len(content), 80)), "number"
+    if kind == "number":
+        width, order = (1, 2, 4)[amount % 3], ("big", "little")[amount // 3 % 2]
+        value = VALUES[amount // 6 % len(VALUES)] % 256**width
+        return content[:at] + value.to_bytes(width, order) + content[at + width :]
+    return {
+        "flip": lambda: (
+            content[:at] + bytes(byte ^ 1 << amount % 8 for byte in content[at : at + 1]) + content[at + 1 :]
+        ),
+        "truncate": lambda: content[:at],
+        "delete": lambda: content[:at] + content[at + length :],
+        "repeat": lambda: content[: at + length] + content[at:],
+        "zero": lambda: content[:at] + b"\0" * length + content[at + length :],
+        "splice": lambda: content[:at] + other[int(position * len(other)) :],
+        "append": lambda: content + other[: amount % 1000],
+    }[kind]()
+
+
+def with_right_checksums(content: bytes) -> bytes:
+    """A damaged PNG whose chunks have the checksums of what they hold now, so that it reaches the decoders."""
+    result, offset = content[:8], 8
+    while offset + 12 <= len(content):
+        length = int.from_bytes(content[offset : offset + 4])
+        end = offset + 8 + length
+        if end + 4 > len(content):
+            break
+        result += content[offset:end] + zlib.crc32(content[offset + 4 : end]).to_bytes(4)
+        offset = end + 4
+    return result + content[offset:]
