@@ -37,7 +37,6 @@ def path(tmp_path_factory) -> Path:
     return tmp_path_factory.mktemp("fuzz") / "a.img"
 
 
-@pytest.mark.filterwarnings("ignore::UserWarning:PIL.*")
 @pytest.mark.parametrize("image_format", FORMATS)
 def test_a_damaged_file_is_pixels_or_one_line(path, image_format):
     outcomes = set()
