@@ -344,6 +344,16 @@ def test_a_large_image_is_converted_in_strips(monkeypatch):
         assert np.abs(images.decode(content, "x").astype(int) - expected).max() <= tolerance
 
 
+def test_what_libpng_thinks_of_a_profile_is_not_printed(capfd):
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    wrong = profile[:16] + b"GRAY" + profile[20:]
+    content = by_pillow(Image.fromarray(RGB), "PNG", icc_profile=wrong)
+    cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
+    assert "libpng warning: iCCP" in capfd.readouterr().err
+    assert np.array_equal(images.decode(content, "x"), RGB)
+    assert capfd.readouterr().err == ""
+
+
 def test_the_documentation_has_every_mode_and_format():
     text = (code.SOURCE.parent / "docs/data.md").read_text(encoding="utf-8")
     table = text.split("## How each kind of file is read")[1].split("\n## ")[0]

@@ -33,7 +33,7 @@ def cache_folder() -> Path | None:
 
 
 class DecodeCache:
-    """The cached images of one fingerprint: preprocess's params, the versions of OpenCV, Pillow and numpy, and the code.
+    """The cached images of one fingerprint: preprocess's params, the versions of its libraries, and the code.
 
     A pack is a shard that some run wrote, by a second link to the same file, which costs neither time nor disk, and a
     list of entries (id, CRC) beside it. Packs are never written to: a killed run leaves those of its finished shards,

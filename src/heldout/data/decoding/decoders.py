@@ -11,8 +11,7 @@ import numpy as np
 from PIL import Image
 from PIL.GifImagePlugin import GifImageFile
 
-from heldout.data.decoding import problems, tiff
-from heldout.data.decoding.headers import Encoded
+from heldout.data.decoding import headers, problems, tiff
 from heldout.data.decoding.problems import UnreadableImage
 
 # The gray flags hold the scale alone; IMREAD_REDUCED_COLOR_* cannot be combined with IMREAD_COLOR_RGB.
@@ -35,7 +34,7 @@ cv2.utils.logging.setLogLevel(
 )  # what OpenCV says of a file on stderr is in the problem, or does not matter
 
 
-def decode(encoded: Encoded, factor: int = 1) -> np.ndarray:
+def decode(encoded: headers.Encoded, factor: int = 1) -> np.ndarray:
     """The pixels of an image, upright.
 
     Args:
@@ -65,6 +64,8 @@ def _decode_by_opencv(content: bytes, image_format: str, factor: int) -> np.ndar
     """Gray and color of 8 bits in JPEG and PNG: in half of Pillow's time; imread would crash on a name that is not
     UTF-8 (OpenCV 5.0)."""
     flags = REDUCED.get(factor, 0) | cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
+    if image_format == "PNG":
+        content = headers.without_metadata(content)
     pixels = cv2.imdecode(np.frombuffer(content, np.uint8), flags)
     if image_format == "JPEG":
         _check_end(content)

@@ -4,6 +4,7 @@ import io
 import struct
 import warnings
 import zlib
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from PIL import Image, ImageFile
@@ -15,6 +16,7 @@ ORIENTATION = 0x0112  # the EXIF tag
 BITS = {"1": 1, "I;16": 16, "I;16B": 16, "I": 32, "F": 32}  # of a channel, by Pillow's mode; 8 for all others
 JPEG_START, EXIF = b"\xff\xd8", b"Exif\0\0"
 PNG_START = b"\x89PNG\r\n\x1a\n"
+PNG_PIXELS = (b"IHDR", b"PLTE", b"IDAT", b"IEND")
 PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by the color type
 NO_LENGTH = (0x01, *range(0xD0, 0xDB), 0xFF)  # JPEG markers at which a walk by lengths ends
 Image.MAX_IMAGE_PIXELS = None  # the limit is data.max_megapixels
@@ -102,22 +104,34 @@ def _read_png(content: bytes, image_format: str) -> Encoded:
     return Encoded(content, header, image)
 
 
+def without_metadata(content: bytes) -> bytes:
+    """A PNG with nothing but its pixels: libpng prints a warning on stderr for a profile that it does not like."""
+    parts = [content[start:end] for kind, start, end in _png_spans(content) if kind in PNG_PIXELS]
+    return b"".join([PNG_START, *parts])
+
+
 def _png_chunks(content: bytes) -> dict[bytes, bytes]:
     """The first chunk of each kind but pixels, which are b""."""
     chunks: dict[bytes, bytes] = {}
-    offset, view = len(PNG_START), memoryview(content)
-    while b"IEND" not in chunks:
+    for kind, start, end in _png_spans(content):
+        chunks.setdefault(kind, b"" if kind == b"IDAT" else content[start + 8 : end - 4])
+    return chunks
+
+
+def _png_spans(content: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Each chunk's kind, and where it starts and ends, to the end of the image."""
+    offset, kind, view = len(PNG_START), b"", memoryview(content)
+    while kind != b"IEND":
         if offset + 12 > len(content):
             raise problems.truncated("PNG")
         length, kind = struct.unpack_from(">I4s", content, offset)
-        end = offset + 8 + length
-        if end + 4 > len(content):
+        end = offset + 8 + length + 4
+        if end > len(content):
             raise problems.truncated("PNG")
-        if kind[0] < 97 and zlib.crc32(view[offset + 4 : end]) != int.from_bytes(content[end : end + 4]):
+        if kind[0] < 97 and zlib.crc32(view[offset + 4 : end - 4]) != int.from_bytes(content[end - 4 : end]):
             raise UnreadableImage("is a damaged PNG (wrong checksum)", problems.FETCH)
-        chunks.setdefault(kind, b"" if kind == b"IDAT" else content[offset + 8 : end])
-        offset = end + 4
-    return chunks
+        yield kind, offset, end
+        offset = end
 
 
 def _read_webp(content: bytes, image_format: str) -> Encoded:
