@@ -1,6 +1,7 @@
 """Every kind of pixel in every format gets its stated treatment, the same in the index, training and prediction."""
 
 import inspect
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -9,8 +10,8 @@ from encoded import bmp, by_opencv, by_pillow, chunk, exif, png, tiff
 from PIL import Image, ImageCms
 
 from heldout.core import code
-from heldout.data import images
-from heldout.data.decoding import decoders, formats, headers
+from heldout.data import images, index
+from heldout.data.decoding import decoders, formats, headers, problems
 from heldout.data.decoding.problems import UnreadableImage
 
 RGB = np.random.default_rng(0).integers(0, 256, (9, 13, 3), np.uint8)
@@ -342,6 +343,52 @@ def test_a_large_image_is_converted_in_strips(monkeypatch):
     for name in ("PNG palette 4 tRNS partial", "PNG color alpha 8", "TIFF CMYK", "TIFF La", "WebP", "GIF transparent"):
         content, expected, tolerance = CASES[name]
         assert np.abs(images.decode(content, "x").astype(int) - expected).max() <= tolerance
+
+
+def test_the_index_lists_what_cannot_be_read(photos):
+    """Each of these ended `index` in a traceback, whatever on_problem was, or was read as other pixels."""
+    files = {
+        "wide.png": png(np.zeros((1, 1_100_000, 1), np.uint8), 8, 0),  # cv2.error: wider than 2**20
+        "header.bmp": by_opencv(".bmp", RGB)[:18] + b"\xff" * 8 + by_opencv(".bmp", RGB)[26:],
+        "header.tiff": by_opencv(".tiff", RGB)[:8] + b"\xff" * 40,
+        "header.webp": by_opencv(".webp", RGB)[:20] + b"\xff" * 40,
+        "icon.ico": by_pillow(Image.fromarray(RGB), "ICO"),
+        "float.tiff": by_pillow(Image.fromarray(GRAY.astype(np.float32)), "TIFF"),
+    }
+    for name, content in files.items():
+        Path("data/raw/cat", name).write_bytes(content)
+    settings = {"dir": "data/raw", "layout": "auto", "class_depth": 1, "group_pattern": "", "max_megapixels": 100}
+    table, listed, _ = index.scan(on_problem="skip", on_conflict="error", **settings)
+    assert len(table) == 24
+    reasons = {Path(path).name: reason for path, reason in zip(listed["path"], listed["reason"], strict=True)}
+    assert reasons == {
+        "wide.png": "cannot be decoded as an image",
+        "header.bmp": "has 4294967295 x 1 pixels, more than data.max_megapixels (100)",
+        "header.tiff": "cannot be decoded as an image",
+        "header.webp": "is a truncated WebP",
+        "icon.ico": "is ICO, which is not supported",
+        "float.tiff": "has floating-point or signed pixels, whose range is unknown",
+    }
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (MemoryError(), "needs more memory than there is: shrink it, or free memory"),
+        (RecursionError("deep"), "cannot be decoded as an image: convert it to JPEG or PNG, or remove it"),
+        (OSError("image file is truncated (3 bytes not processed)"), "is a truncated GIF: fetch it again or remove it"),
+        (UnreadableImage("is odd", "leave it"), "is odd: leave it"),
+    ],
+)
+def test_whatever_a_decoder_raises_is_a_reason_and_a_remedy(error, line):
+    with pytest.raises(UnreadableImage) as caught, problems.decoder_errors("GIF"):
+        raise error
+    assert str(caught.value) == line == ": ".join(caught.value.problem)
+
+
+def test_an_interruption_is_not_a_problem():
+    with pytest.raises(KeyboardInterrupt), problems.decoder_errors("GIF"):
+        raise KeyboardInterrupt
 
 
 def test_what_libpng_thinks_of_a_profile_is_not_printed(capfd):

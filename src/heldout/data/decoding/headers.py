@@ -111,16 +111,18 @@ def without_metadata(content: bytes) -> bytes:
 
 
 def _png_chunks(content: bytes) -> dict[bytes, bytes]:
-    """The first chunk of each kind but pixels, which are b""."""
-    chunks: dict[bytes, bytes] = {}
+    """The first chunk of each kind but pixels, which are b"", once the checksums of the critical ones are right."""
+    chunks, view = dict[bytes, bytes](), memoryview(content)
     for kind, start, end in _png_spans(content):
+        if kind[0] < 97 and zlib.crc32(view[start + 4 : end - 4]) != int.from_bytes(content[end - 4 : end]):
+            raise UnreadableImage("is a damaged PNG (wrong checksum)", problems.FETCH)
         chunks.setdefault(kind, b"" if kind == b"IDAT" else content[start + 8 : end - 4])
     return chunks
 
 
 def _png_spans(content: bytes) -> Iterator[tuple[bytes, int, int]]:
     """Each chunk's kind, and where it starts and ends, to the end of the image."""
-    offset, kind, view = len(PNG_START), b"", memoryview(content)
+    offset, kind = len(PNG_START), b""
     while kind != b"IEND":
         if offset + 12 > len(content):
             raise problems.truncated("PNG")
@@ -128,8 +130,6 @@ def _png_spans(content: bytes) -> Iterator[tuple[bytes, int, int]]:
         end = offset + 8 + length + 4
         if end > len(content):
             raise problems.truncated("PNG")
-        if kind[0] < 97 and zlib.crc32(view[offset + 4 : end - 4]) != int.from_bytes(content[end - 4 : end]):
-            raise UnreadableImage("is a damaged PNG (wrong checksum)", problems.FETCH)
         yield kind, offset, end
         offset = end
 
