@@ -13,7 +13,7 @@ COMPILE := uv pip compile --quiet --universal --fork-strategy fewest --python-ve
 OUTS := data/sample data/index.csv data/problems.csv data/splits/train.csv data/splits/val.csv data/splits/test.csv data/classes.txt data/processed models/model.weights.h5 models/model.json export
 FAST := $(addprefix tests/,core data augmentation evaluation commands)
 LEFT_OUT := $(filter-out $(FAST),$(patsubst %/,%,$(filter-out tests/__pycache__/,$(wildcard tests/*/))))
-VERSIONS := ai-edge-litert|keras|mlxtend|numpy|opencv-python-headless|scikit-learn|tensorflow
+VERSIONS := ai-edge-litert|keras|mlxtend|numpy|opencv-python-headless|pillow|scikit-learn|tensorflow
 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DVC_NO_ANALYTICS := 1

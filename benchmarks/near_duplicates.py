@@ -20,10 +20,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from heldout.data.image_folder import ImageFile
 from PIL import Image, ImageDraw, ImageEnhance, ImageOps
 
 from heldout.data import image_info, index, near_duplicates, perceptual_hash
+from heldout.data.listing.files import ImageFile
 
 ROOT = Path(__file__).resolve().parents[1]
 SETS = {"clothing": "clothing", "signs": "signs/images"}

@@ -12,6 +12,7 @@ from heldout.data import index, manifest
 def main(index_csv: str, problems_csv: str) -> None:
     """Read the image folder that params.yaml names; write the index and the list of files left out."""
     code.check(__file__)
+    params.check_versions("opencv-python-headless", "pillow", "numpy")
     images, problems, layout, notes = index.scan(**params.section("data", index.scan))
     manifest.write(images, index_csv)
     manifest.write(problems, problems_csv)

@@ -16,7 +16,7 @@ def main(split_csv: str, folder: str) -> None:
     In the order of their identities: renaming a file changes no byte of the shards.
     """
     code.check(__file__)
-    params.check_versions("opencv-python-headless", "numpy")
+    params.check_versions("opencv-python-headless", "pillow", "numpy")
     settings = params.section("preprocess", images.decode_and_resize)
     rows = manifest.read(split_csv).sort_values(["id", "label"], ignore_index=True)
     cache = DecodeCache(settings)

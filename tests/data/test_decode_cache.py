@@ -85,7 +85,7 @@ def edit_code(tmp_path, monkeypatch):
     ("old", "new", "num_decoded"),
     [
         ("\nINTERPOLATION = {", "\n# a comment\nINTERPOLATION = {", 0),
-        ('"""Why a file cannot be decoded, and what to do."""', '"""Another docstring."""', 0),
+        ('"""The largest part about the center whose height / width is `aspect`."""', '"""Another docstring."""', 0),
         ("cv2.INTER_AREA,\n", "cv2.INTER_AREA,  # averages\n", 0),
         ('"area": cv2.INTER_AREA', '"area": cv2.INTER_LINEAR', 24),
     ],
@@ -94,6 +94,12 @@ def test_a_comment_empties_no_cache_and_an_edit_does(rows, edit_code, old, new, 
     build(rows)
     edit_code(old, new)
     assert build(rows)[1] == num_decoded
+
+
+def test_an_edit_of_the_decoders_empties_the_cache(rows, edit_code):
+    build(rows)
+    edit_code("levels >> (bits - 8)", "levels >> (bits - 7)", "data/decoding/decoders.py")
+    assert build(rows)[1] == 24
 
 
 def test_an_edit_of_other_code_reuses_all(rows, edit_code):

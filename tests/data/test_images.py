@@ -10,6 +10,8 @@ import pytest
 from PIL import Image
 
 from heldout.data import images, raw_files
+from heldout.data.decoding import decoders, headers
+from heldout.data.decoding.problems import UnreadableImage
 
 
 def encode(pixels: np.ndarray, image_format: str, **options) -> bytes:
@@ -44,18 +46,17 @@ def test_a_truncated_image_is_an_error(image_format):
     pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
     content = encode(pixels, image_format)
     assert images.decode(content, "x").shape == (64, 64, 3)
-    reason = "is a truncated JPEG" if image_format == "JPEG" else "cannot be decoded as an image"
-    with pytest.raises(ValueError, match=rf"^some\.img {reason}: "):
+    name = "WebP" if image_format == "WEBP" else image_format
+    with pytest.raises(ValueError, match=rf"^some\.img is a truncated {name}: fetch it again or remove it$"):
         images.decode(content[: len(content) // 2], "some.img")
 
 
 def test_a_truncated_jpeg_whose_decoder_gives_pixels_is_an_error():
     # OpenCV 5.0 gives none for such a file, others an array whose end is flat.
-    pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
-    content = encode(pixels, "JPEG")
-    assert images.decode_problem(content, pixels) is None
-    problem = images.decode_problem(content[: len(content) // 2], pixels)
-    assert problem == ("is a truncated JPEG", "fetch it again or remove it")
+    content = encode(np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8), "JPEG")
+    decoders._check_end(content)
+    with pytest.raises(UnreadableImage, match=r"^is a truncated JPEG: fetch it again or remove it$"):
+        decoders._check_end(content[: len(content) // 2])
 
 
 @pytest.mark.parametrize(
@@ -143,8 +144,15 @@ def test_fast_decode_is_for_large_jpegs_alone():
     jpeg = encode(pixels, "JPEG", quality=95)
     exact, fast = both(jpeg, [60, 60])
     assert not np.array_equal(exact, fast) and psnr(exact, fast) > 36
-    assert [images._fast_factor(jpeg, side) for side in (61, 60, 16, 15, 8, 7)] == [1, 2, 2, 4, 4, 8]
-    assert images.decode(jpeg, "x", 8).shape == (15, 20, 3)
+    assert [images._fast_factor(headers.read(jpeg, 1).header, side) for side in (61, 60, 16, 15, 8, 7)] == [
+        1,
+        2,
+        2,
+        4,
+        4,
+        8,
+    ]
+    assert decoders.decode(headers.read(jpeg, 1), 8).shape == (15, 20, 3)
     for content, size in ((jpeg, [61, 60]), (jpeg, [60, 61]), (encode(pixels, "PNG"), [60, 60])):
         exact, fast = both(content, size)
         assert np.array_equal(exact, fast)
@@ -156,12 +164,13 @@ def test_fast_decode_applies_exif_and_notices_truncation():
     exif = Image.Exif()
     exif[0x0112] = 6
     content = encode(pixels, "JPEG", exif=exif, quality=95)
-    assert images._fast_factor(content, 80) == 2  # with EXIF, Pillow reads the size
-    upright = images.decode(content, "x", 8)
+    encoded = headers.read(content, 1)
+    assert images._fast_factor(encoded.header, 80) == 2
+    upright = decoders.decode(encoded, 8)
     assert upright.shape == (40, 20, 3) and upright[:18].min() > 200
     noise = encode(np.random.default_rng(0).integers(0, 256, (160, 320, 3), np.uint8), "JPEG")
-    with pytest.raises(ValueError, match=r"^x (is a truncated JPEG|cannot be decoded as an image): "):
-        images.decode(noise[: len(noise) // 2], "x", 8)
+    with pytest.raises(UnreadableImage, match=r"^is a truncated JPEG: "):
+        decoders.decode(headers.read(noise[: len(noise) // 2], 1), 8)
 
 
 def test_read_checks_that_the_index_saw_the_file(tmp_path, monkeypatch):

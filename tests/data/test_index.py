@@ -95,7 +95,7 @@ def test_hidden_files_are_skipped_and_counted(photos):
         (b"", "is empty \\(0 bytes\\): fetch it again or remove it"),
         (b"just text\n", "cannot be decoded as an image: convert it to JPEG or PNG, or remove it"),
         (b"<html><body>404</body></html>", "cannot be decoded as an image"),
-        (b"\x89PNG\r\n\x1a\n" + b"\0" * 20, "cannot be decoded as an image"),
+        (b"\x89PNG\r\n\x1a\n" + b"\0" * 20, r"is a damaged PNG \(wrong checksum\): fetch it again or remove it"),
     ],
 )
 def test_a_file_that_is_not_an_image(photos, content, message):

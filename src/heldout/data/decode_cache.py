@@ -33,7 +33,7 @@ def cache_folder() -> Path | None:
 
 
 class DecodeCache:
-    """The cached images of one fingerprint: preprocess's params, OpenCV's and numpy's versions, and the code.
+    """The cached images of one fingerprint: preprocess's params, the versions of its libraries, and the code.
 
     A pack is a shard that some run wrote, by a second link to the same file, which costs neither time nor disk, and a
     list of entries (id, CRC) beside it. Packs are never written to: a killed run leaves those of its finished shards,
@@ -158,7 +158,7 @@ def _remove_pack(path: Path) -> None:
 
 
 def _versions() -> dict[str, str]:
-    return {name: version(name) for name in ("opencv-python-headless", "numpy")}
+    return {name: version(name) for name in ("opencv-python-headless", "pillow", "numpy")}
 
 
 def _key(fingerprint: dict[str, Any]) -> str:

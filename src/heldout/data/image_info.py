@@ -1,7 +1,6 @@
 """What an image file is: read once, in threads, into a row of the index and a thumbnail, or into a problem."""
 
 import hashlib
-import io
 import os
 import stat
 from collections.abc import Iterator
@@ -11,17 +10,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
 from tqdm import tqdm
 
 from heldout.core import names
 from heldout.data import images, perceptual_hash, raw_files
+from heldout.data.decoding import formats, headers, problems
 from heldout.data.listing.files import ImageFile, Problem
 
 CHUNK = 64  # files that a thread reads before it hands them on
-ORIENTATION = 0x0112  # the EXIF tag
-BITS = {"1": 1, "I;16": 16, "I;16B": 16, "I": 32, "F": 32}  # of a channel, by Pillow's mode; 8 for all others
-PNG_START = b"\x89PNG\r\n\x1a\n"
 
 
 class ImageInfo(NamedTuple):
@@ -84,19 +80,13 @@ def _read_file(file: ImageFile, root: Path, max_megapixels: float) -> IndexedIma
     except OSError as error:
         reason = f"cannot be read ({error.strerror})"
         return Problem(file.path, "unusable", reason, "give yourself read permission, or fetch it again")
-    header = _read_header(content)
-    if header is None:
-        return Problem(file.path, "unusable", *images.unreadable_problem(content))
-    info, transparent = header
-    if info.width * info.height > max_megapixels * 1e6:
-        reason = f"has {info.width} x {info.height} pixels, more than data.max_megapixels ({max_megapixels:g})"
-        return Problem(file.path, "unusable", reason, "shrink it, or raise the limit")
-    thumbnail = images.thumbnail(content, min(info.width, info.height), perceptual_hash.SIDE, transparent)
-    problem = images.decode_problem(content, thumbnail)
-    if thumbnail is None or problem:
-        return Problem(file.path, "unusable", *(problem or images.unreadable_problem(content)))
+    try:
+        encoded = headers.read(content, max_megapixels)
+        thumbnail = images.thumbnail(encoded, perceptual_hash.SIDE)
+    except problems.UnreadableImage as error:
+        return Problem(file.path, "unusable", *error.problem)
     identity = hashlib.md5(content, usedforsecurity=False).hexdigest()
-    return IndexedImage(identity, file, info, thumbnail)
+    return IndexedImage(identity, file, _info(encoded), thumbnail)
 
 
 def _file_type_problem(path: str, root: Path) -> tuple[str, str] | None:
@@ -121,24 +111,6 @@ def _file_type_problem(path: str, root: Path) -> tuple[str, str] | None:
     return None if inside else ("is a symlink to a file outside the image folder", "replace it with the image")
 
 
-def _read_header(content: bytes) -> tuple[ImageInfo, bool] | None:
-    """What the header says, and whether there may be transparency; None where Pillow cannot open the file."""
-    if frame := images.jpeg_frame(content):
-        bits, height, width, channels = frame
-        return ImageInfo(width, height, len(content), "JPEG", 1, channels, bits), False
-    png = content.startswith(PNG_START)
-    try:
-        with Image.open(io.BytesIO(content)) as image:
-            # Pillow decodes a PNG to look for EXIF at its end.
-            orientation = 1 if png and b"eXIf" not in content else image.getexif().get(ORIENTATION, 1)
-            channels, bits = len(image.getbands()), BITS.get(image.mode, 8)
-            width, height = image.size
-            image_format = (
-                "JPEG" if image.format == "MPO" else str(image.format)
-            )  # a phone's, with a preview at its end
-            transparent = images.is_transparent(image)
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError):
-        return None
-    if png:
-        bits = content[24]  # Pillow opens 16-bit color as 8
-    return ImageInfo(width, height, len(content), image_format, orientation, channels, bits), transparent
+def _info(encoded: headers.Encoded) -> ImageInfo:
+    image_format, width, height, *rest = encoded.header
+    return ImageInfo(width, height, len(encoded.content), formats.READ[image_format], *rest)

@@ -3,6 +3,18 @@
 import re
 
 HEAD = 32  # bytes that tell the format
+# What is read, and Pillow's name of it. docs/data.md says how.
+READ = {
+    "JPEG": "JPEG",
+    "PNG": "PNG",
+    "WebP": "WEBP",
+    "BMP": "BMP",
+    "GIF": "GIF",
+    "TIFF": "TIFF",
+    "AVIF": "AVIF",
+    "PNM": "PPM",
+    "JPEG 2000": "JPEG2000",
+}
 # Formats of one signature. The longest comes first where one begins like another.
 SIGNATURES = {
     b"\xff\xd8\xff": "JPEG",
