@@ -16,12 +16,9 @@ def main(train_folder: str, classes_png: str, augment_png: str) -> None:
     params.check_versions("opencv-python-headless", "numpy")
     images = shards.Images(train_folder)
     settings = params.section("augment", augment.augment_batch)
-    preview.class_sheet(images, images.labels, classes_png)
+    classes = preview.class_sheet(images, images.labels, classes_png)
     preview.augmentation_sheet(images, images.labels, settings, params.scalar("seed"), augment_png)
-    print(
-        f"augment: {classes_png} shows images of {len(set(images.labels))} classes, "
-        f"{augment_png} what training sees of them"
-    )
+    print(f"augment: {classes_png} shows images of {classes}, {augment_png} what training sees of them")
 
 
 if __name__ == "__main__":

@@ -27,13 +27,12 @@ def main(
         manifest.write(index.loc[index["split"] == name, columns], f"{folder}/{name}.csv")
     counts = split.class_counts(index["label"], index["split"])
     fractions = {name: settings[name] for name in ("val", "test") if name not in given}
-    off_target = split.off_target_classes(counts, fractions)
     atomic.write_text(classes_txt, "".join(f"{label}\n" for label in counts.index))
     summary = statistics.summarize(index, index["split"], manifest.read(problems_csv))
     atomic.write_metrics(data_json, summary)
     manifest.write(counts.reset_index(names="label"), classes_csv)
     plots.class_by_split(counts, plot)
-    print("\n".join(statistics.describe(summary, counts, off_target, index[index["fills_gap"]])))
+    print("\n".join(statistics.describe(summary, counts, fractions, index[index["fills_gap"]])))
 
 
 if __name__ == "__main__":

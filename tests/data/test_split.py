@@ -159,6 +159,22 @@ def test_stratified_with_groups_is_near():
     assert leakage.counts(table, splits)["groups"] == 0
 
 
+@pytest.mark.parametrize(
+    ("method", "digest"),
+    [("hash", "4ea39d7376e113031e8fc6f8b97d9efc"), ("stratified", "2bcfebe2962fa48fc85cd02a9ebe9d51")],
+)
+def test_the_split_is_the_same_byte_for_byte_in_every_version(method, digest):
+    """300 classes of 3 to 12 images, a quarter of them in groups: most have a gap that is filled. A rule that draws
+    another split moves every user's test set."""
+    images = [
+        (f"{label}-{number}", f"class-{label}", "", f"group-{label * number % 97}" if number % 4 == 3 else "")
+        for label in range(300)
+        for number in range(3 + label % 10)
+    ]
+    splits, _ = split.assign(rows(images), **(SETTINGS | {"method": method}))
+    assert hashlib.md5(",".join(splits).encode()).hexdigest() == digest
+
+
 def test_given_splits_are_kept_and_completed():
     table = pd.concat([index({"a": 40, "b": 40}, "train"), index({"c": 0, "a": 90}, "test").iloc[40:]])
     table = table.reset_index(drop=True)
@@ -214,7 +230,7 @@ def test_a_class_with_too_few_images(count):
 
 def test_a_class_of_one_group():
     table = rows([(f"{label}{n}", label, "", "rex" if label == "b" else "") for label in "ab" for n in range(9)])
-    with pytest.raises(ValueError, match=r"class b has 1 independent images or groups \(duplicates count once\)"):
+    with pytest.raises(ValueError, match=r"class b has 1 independent image or group \(duplicates count once\)"):
         assign(table)
 
 
@@ -234,8 +250,16 @@ def test_a_class_without_training_images():
 def test_off_target_classes():
     counts = pd.DataFrame({"train": [700, 990], "val": [150, 5], "test": [150, 5]}, index=["even", "odd"])
     assert split.off_target_classes(counts, {"val": 0.15, "test": 0.15}) == ["odd"]
-    near = pd.DataFrame({"train": [700, 72], "val": [150, 13], "test": [150, 15]}, index=["a", "b"])
-    assert split.off_target_classes(near, {}) == []
+    assert split.off_target_classes(counts, {}) == []
+
+
+def test_the_target_of_val_is_a_fraction_of_what_it_is_drawn_from():
+    """As in Fashion-MNIST: of 7,000 images a class 1,000 are given as test; 900 of the other 6,000 are 15 %."""
+    counts = pd.DataFrame({"train": [5100, 5018], "val": [900, 982], "test": [1000, 1000]}, index=["coat", "bag"])
+    assert split.off_target_classes(counts, {"val": 0.15}) == []  # 982 is 82 off; three deviations are 82.98
+    counts.loc["bag", ["train", "val"]] = [5017, 983]
+    assert split.off_target_classes(counts, {"val": 0.15}) == ["bag"]
+    assert split.off_target_classes(counts, {}) == []
 
 
 # Six of the 40 images have a relative, each in train with probability 29/40: the last number is 6/40 x 29/40.
@@ -247,9 +271,12 @@ DATA_JSON = b"""{
   "test": 6,
   "smallest_class": 20,
   "imbalance_ratio": 1.0,
+  "classes_under_10_train": 0,
+  "classes_under_5_test": 2,
   "median_width": 32.0,
   "median_height": 22.0,
   "groups": 1,
+  "images_without_group": 38,
   "near_duplicate_clusters": 1,
   "problems_unusable": 0,
   "problems_stray": 0,
@@ -277,39 +304,110 @@ def test_the_stage_writes_flat_metrics_and_a_table_of_classes(leaking, tmp_path,
     assert (tmp_path / "classes.csv").read_bytes() == b"label,train,val,test\na,16,1,3\nb,13,4,3\n"
     assert (tmp_path / "classes.txt").read_bytes() == b"a\nb\n"
     assert (tmp_path / "data.json").read_bytes() == DATA_JSON
-    assert stdout.splitlines()[-3:] == [
+    assert stdout.splitlines()[-5:] == [
         "split: 29 train, 5 val, 6 test images",
         "split: no class fraction is off target",
-        "split: 1 group, 1 near-duplicate cluster, 3 leaks kept (split.on_leak: keep); "
+        "split: 2 classes have fewer than 5 test images, too few to score: a (3), b (3)",
+        "split: 1 group (38 images without one), 1 near-duplicate cluster, 3 leaks kept (split.on_leak: keep); "
         "a random split would leak 10.87 % of the test images",
+        "split: warning: 38 of 40 images (95.0 %) have no group, so each is drawn by itself: "
+        "correct data.group_pattern, or the column group of the CSV",
     ]
+
+
+def describe(table: pd.DataFrame, splits: pd.Series, fractions: dict[str, float], gap_fillers=None) -> list[str]:
+    """The lines below the table of classes, as the stage prints them."""
+    table = table.assign(split=splits, width=32, height=24)
+    summary = statistics.summarize(table, splits, pd.DataFrame({"kind": []}))
+    fillers = table[:0] if gap_fillers is None else table[gap_fillers]
+    counts = split.class_counts(table["label"], splits)
+    lines = "\n".join(statistics.describe(summary, counts, fractions, fillers)).splitlines()
+    return [line for line in lines if line.startswith("split: ")]
 
 
 @pytest.mark.parametrize(
     ("num_leaks", "text"),
-    [(0, "0 leaks"), (1, "1 leak kept (split.on_leak: keep)"), (3, "3 leaks kept (split.on_leak: keep)")],
+    [
+        (0, "no groups were given, 0 near-duplicate clusters, 0 leaks"),
+        (1, "1 group (38 images without one), 0 near-duplicate clusters, 1 leak kept (split.on_leak: keep)"),
+        (3, "3 groups (34 images without one), 0 near-duplicate clusters, 3 leaks kept (split.on_leak: keep)"),
+    ],
 )
-def test_leaks_are_printed(num_leaks, text):
-    table = index({"a": 20, "b": 20}).assign(width=32, height=24)
+def test_groups_and_leaks_are_printed(num_leaks, text):
+    table = index({"a": 20, "b": 20})
     splits = pd.Series(["test"] * 10 + ["train"] * 10 + ["val"] * 20)
     for number in range(num_leaks):
         table.loc[[number, 10 + number], "group"] = f"group-{number}"
-    summary = statistics.summarize(table, splits, pd.DataFrame({"kind": []}))
-    line = statistics.describe(summary, split.class_counts(table["label"], splits), [], table[:0])[-1]
-    groups = {0: "no groups were given", 1: "1 group", 3: "3 groups"}[num_leaks]
-    assert line.split(";")[0] == f"split: {groups}, 0 near-duplicate clusters, {text}"
+    (line,) = [line for line in describe(table, splits, {}) if "near-duplicate" in line]
+    assert line.split(";")[0] == f"split: {text}"
+
+
+@pytest.mark.parametrize(("grouped", "warned"), [(36, False), (35, True)])
+def test_a_group_pattern_that_misses_a_tenth_of_the_paths_is_a_warning(grouped, warned):
+    table = index({"a": 20, "b": 20})
+    table.loc[: grouped - 1, "group"] = "rex"
+    *_, relations, last = describe(table, pd.Series(["train", "train", "val", "test"] * 10), {})
+    if warned:
+        assert relations.startswith("split: 1 group (5 images without one)")
+        assert last == (
+            "split: warning: 5 of 40 images (12.5 %) have no group, so each is drawn by itself: "
+            "correct data.group_pattern, or the column group of the CSV"
+        )
+    else:
+        assert last.startswith("split: 1 group (4 images without one)")
+
+
+def test_given_splits_are_not_judged():
+    """Class b has no val at all, as given."""
+    table = index({"a": 30, "b": 30})
+    splits = pd.Series((["train", "val", "test"] * 10) + ["train", "test"] * 15)
+    assert describe(table, splits, {})[1] == "split: val and test are as given"
+    assert describe(table, splits, {"val": 0.49})[1] == "split: class fractions off target: b"
+
+
+def test_classes_too_small_to_learn_or_to_score_are_named_whatever_their_fractions():
+    table = index({"tiny": 5, "small": 14, "large": 100, **{f"rare-{number:04d}": 13 for number in range(1200)}})
+    splits = pd.Series("train", table.index)
+    for label, val, test in (("tiny", 2, 2), ("small", 0, 4), ("large", 5, 4)):
+        rows = table.index[table["label"] == label]
+        splits[rows[:val]], splits[rows[val : val + test]] = "val", "test"
+    splits[table["label"].str.startswith("rare") & table["path"].str.endswith(("-7", "-8", "-9", "-10", "-11"))] = (
+        "test"
+    )
+    lines = describe(table, splits, {"val": 0.15, "test": 0.15})
+    assert lines[2:4] == [
+        "split: 1,201 classes have fewer than 10 training images, too few to learn from: "
+        "tiny (1), rare-0000 (8), rare-0001 (8), rare-0002 (8), rare-0003 (8) and 1,196 more",
+        "split: 3 classes have fewer than 5 test images, too few to score: tiny (2), large (4), small (4)",
+    ]
 
 
 def test_gap_fillers_are_printed():
-    table = index({"a": 3, "b": 3}).assign(width=32, height=24)
-    splits, gap_fillers = split.assign(table, **SETTINGS)
-    summary = statistics.summarize(table, splits, pd.DataFrame({"kind": []}))
-    rows = table.assign(split=splits)[gap_fillers]
-    lines = statistics.describe(summary, split.class_counts(table["label"], splits), ["a", "b"], rows)
-    assert lines[2] == "split: class fractions off target: a, b"
-    assert lines[-1] == (
+    table = index({"a": 3, "b": 3})
+    lines = describe(table, *split_and_fractions(table))
+    assert lines[-2:] == [
         "split: 3 images moved to a split without images of the class (the first: a-1, to test); "
-        "such an image can move again when its class grows: set its split in a CSV to keep it there"
+        "such an image can move again when its class grows: set its split in a CSV to keep it there",
+        "split: warning: these moves are 50.0 % of the images (train 70.0 % -> 33.3 %, val 15.0 % -> 33.3 %, "
+        "test 15.0 % -> 33.3 %), because classes are small: "
+        "add images, or lower split.val and split.test, or set split.method: stratified",
+    ]
+    lines = describe(index({"a": 200, "b": 3}), *split_and_fractions(index({"a": 200, "b": 3})))
+    assert lines[-1].startswith("split: 2 images moved") and "warning" not in "".join(lines)
+
+
+def split_and_fractions(table: pd.DataFrame) -> tuple:
+    splits, gap_fillers = split.assign(table, **SETTINGS)
+    return splits, {"val": 0.15, "test": 0.15}, gap_fillers
+
+
+def test_gaps_of_a_thousand_classes_of_six_take_an_eighth_out_of_train():
+    table = index({f"class-{number}": 6 for number in range(1000)})
+    *_, fill, warning = describe(table, *split_and_fractions(table))
+    assert fill.startswith("split: 749 images moved")
+    assert warning.startswith(
+        "split: warning: these moves are 12.5 % of the images (train 70.0 % -> 57.5 %, "
+        "val 15.0 % -> 21.6 %, test 15.0 % -> 20.9 %), "
     )
 
 
@@ -332,10 +430,9 @@ def test_signs_leak_no_signer(signs):
     assert leakage.counts(table, splits) == {"identical_images": 0, "near_duplicate_clusters": 0, "groups": 0}
     assert not gap_fillers.any()
     summary = statistics.summarize(table, splits, problems)
-    assert summary["groups"] == 220
+    assert (summary["groups"], summary["images_without_group"]) == (220, 0)
     assert summary["random_split_leakage"] == pytest.approx(0.9965, abs=0.002)
-    lines = statistics.describe(summary, split.class_counts(table["label"], splits), [], table[:0])
-    assert lines[-1] == (
+    assert describe(table, splits, {})[-1] == (
         "split: 220 groups, 0 near-duplicate clusters, 0 leaks; a random split would leak 99.61 % of the test images"
     )
     assert leakage.random_split_leakage(table, 0.8) == pytest.approx(0.9965, abs=0.002)  # known of a random 80/20 split
@@ -347,8 +444,8 @@ def test_signs_without_groups_say_so(signs):
     splits, _ = split.assign(table, **SETTINGS)
     summary = statistics.summarize(table, splits, problems)
     assert summary["groups"] == 0 and summary["random_split_leakage"] == 0
-    lines = statistics.describe(summary, split.class_counts(table["label"], splits), [], table[:0])
-    assert lines[-1] == "split: no groups were given, 0 near-duplicate clusters, 0 leaks"
+    assert summary["images_without_group"] == 2062
+    assert describe(table, splits, {})[-1] == "split: no groups were given, 0 near-duplicate clusters, 0 leaks"
     # What it hides: the signers that the test images share with train.
     signers = signs[0]["group"]
     assert signers[splits == "test"].isin(set(signers[splits == "train"])).mean() > 0.98

@@ -3,41 +3,40 @@
 from pathlib import Path
 
 import cv2
-import matplotlib
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
+from heldout.core import fonts
 from heldout.core.atomic import replacing
 
-# In pixels; a name as wide as "rand_augment_ops alone" is shown in full.
-CELL, GAP, HEADING_HEIGHT, MAX_NAME_WIDTH = 96, 6, 24, 180
-# matplotlib's font knows Latin, Greek, Cyrillic and more, where OpenCV's own knows ASCII.
-FONT = ImageFont.truetype(
-    Path(matplotlib.get_data_path(), "fonts/ttf/DejaVuSans.ttf"), 13, layout_engine=ImageFont.Layout.BASIC
-)
+CELL, GAP, MARGIN, LINE_HEIGHT, TEXT_SIZE = 96, 6, 8, 24, 13  # in pixels
+TEXT_COLOR = "#282828"
 
 
-def contact_sheet(rows: list[np.ndarray], names: list[str], headings: list[str], path: str | Path) -> None:
+def contact_sheet(rows: list[np.ndarray], names: list[str], title: str, headings: list[str], path: str | Path) -> None:
     """Write a PNG with a row of pictures for each name.
 
     Args:
         rows: one uint8 array (n, height, width, channels), RGB or gray, a row; n may differ.
         names: what stands left of each row.
-        headings: what stands above the first pictures; may be fewer than n, and a single one as long as the sheet.
+        title: a line above everything; the sheet is as wide as it needs.
+        headings: what stands above each column of pictures, or empty.
         path: the PNG.
     """
-    names = [_shorten(name) for name in names]
-    left = 14 + max(int(FONT.getlength(name)) for name in names)
-    pitch = CELL + GAP
-    sheet = Image.new("RGB", (left + max(map(len, rows)) * pitch, HEADING_HEIGHT + len(rows) * pitch), "white")
+    font = fonts.font(TEXT_SIZE)
+    left = 2 * MARGIN + max(round(font.getlength(name)) for name in names)
+    top, pitch = LINE_HEIGHT * (1 + bool(headings)), CELL + GAP
+    width = max(left + max(map(len, rows)) * pitch, 2 * MARGIN + round(font.getlength(title)))
+    sheet = Image.new("RGB", (width, top + len(rows) * pitch), "white")
     draw = ImageDraw.Draw(sheet)
+    draw.text((MARGIN, LINE_HEIGHT // 2), title, TEXT_COLOR, font, anchor="lm")
     for column, heading in enumerate(headings):
-        draw.text((left + column * pitch, HEADING_HEIGHT // 2), heading, "#282828", FONT, anchor="lm")
+        draw.text((left + column * pitch, top - LINE_HEIGHT // 2), heading, TEXT_COLOR, font, anchor="lm")
     for row, (pictures, name) in enumerate(zip(rows, names, strict=True)):
-        top = HEADING_HEIGHT + row * pitch
-        draw.text((left - 8, top + CELL // 2), name, "#282828", FONT, anchor="rm")
+        row_top = top + row * pitch
+        draw.text((left - MARGIN, row_top + CELL // 2), name, TEXT_COLOR, font, anchor="rm")
         for column, picture in enumerate(pictures):
-            sheet.paste(Image.fromarray(_cell(picture)), (left + column * pitch, top))
+            sheet.paste(Image.fromarray(_cell(picture)), (left + column * pitch, row_top))
     with replacing(path) as partial:
         sheet.save(partial, "PNG")
 
@@ -51,9 +50,3 @@ def _cell(picture: np.ndarray) -> np.ndarray:
     top, left = (CELL - height) // 2, (CELL - width) // 2
     cell[top : top + height, left : left + width] = resized.reshape(height, width, -1)
     return cell
-
-
-def _shorten(name: str) -> str:
-    while FONT.getlength(name) > MAX_NAME_WIDTH:
-        name = name.rstrip("…")[:-1] + "…"
-    return name
