@@ -26,8 +26,10 @@ sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests/pipeline")]
 
 from conftest import SMALL, change, commit, copy_project  # noqa: E402
 from kills import (  # noqa: E402
+    LOCK,
     OBJECT,
     RUN,
+    RWLOCK,
     Operation,
     copy_repository,
     kill_at_moment,
@@ -36,29 +38,27 @@ from kills import (  # noqa: E402
     start,
 )
 
-# What is run before the kill: the first whose stages are all before it.
+# What is run before a kill in these stages.
 STARTS = {"evaluate": "train", "export": "train", "train": "augment"}
-RWLOCK, LOCK = r"/\.dvc/tmp/rwlock$", r"/dvc\.lock$"
-OPERATIONS = [
-    # (what was run before, the operation); DVC writes rwlock 18 times a stage, dvc.lock and the run-cache once.
-    *[("nothing", Operation("dvc", RWLOCK, number=number)) for number in (1, 2, 40)],
-    *[("augment", Operation("dvc", RWLOCK, number=number, size=size)) for number, size in ((100, 0), (180, 30))],
-    *[("nothing", Operation("dvc", LOCK, number=number)) for number in (1, 4)],
-    *[("nothing", Operation("dvc", LOCK, number=number, size=size)) for number, size in ((2, 100), (5, 2000))],
-    *[("augment", Operation("dvc", LOCK, number=number, group=number == 2)) for number in (1, 2)],
-    *[("train", Operation("dvc", LOCK, number=2, size=size)) for size in (4096, 8192)],
-    *[("nothing", Operation("dvc", RUN, number=number, size=size)) for number, size in ((1, 0), (4, 300), (5, 450))],
-    ("augment", Operation("dvc", RUN, number=1, size=700)),
-    ("augment", Operation("dvc", RUN, event="os.rename", number=1)),
-    ("nothing", Operation("dvc", r"/runs/../\w+/\w+\.[\w-]{22}\.tmp$", event="os.rename", number=3)),
+OPERATIONS = [  # each with what is run before it; `dvc` writes rwlock 18 times a stage, dvc.lock and the run-cache once
+    ("nothing", Operation("dvc", RWLOCK, number=2)),
+    ("augment", Operation("dvc", RWLOCK, number=100)),
+    ("augment", Operation("dvc", RWLOCK, number=180, size=30)),
+    ("nothing", Operation("dvc", LOCK)),
+    ("nothing", Operation("dvc", LOCK, number=5, size=2000)),
+    ("augment", Operation("dvc", LOCK, number=2, group=True)),
+    ("train", Operation("dvc", LOCK, number=2, size=4096)),
+    ("train", Operation("dvc", LOCK, number=2, size=8192)),
+    ("nothing", Operation("dvc", RUN, number=4, size=300)),
+    ("augment", Operation("dvc", RUN, size=700)),
+    ("augment", Operation("dvc", r"/runs/../\w{64}/\w{64}\.[\w-]{22}\.tmp$", event="os.rename")),
     ("nothing", Operation("dvc", r"/runs/../\w{64}/\w{64}$", event="os.rename", number=3)),
-    *[("nothing", Operation("dvc", OBJECT, number=number)) for number in (1, 3, 8)],
+    ("nothing", Operation("dvc", OBJECT)),
+    ("augment", Operation("dvc", OBJECT)),
     ("nothing", Operation("dvc", r"/files/md5/../\.[\w-]{22}\.tmp$", number=3000, size=100)),
-    ("augment", Operation("dvc", OBJECT, number=1)),
-    ("augment", Operation("dvc", r"/models/\.[\w-]{22}\.tmp$", number=1)),
+    ("augment", Operation("dvc", r"/models/\.[\w-]{22}\.tmp$")),
     ("nothing", Operation("stages.sample", r"^data/sample$", event="os.rename")),
     ("nothing", Operation("stages.split", r"^data/splits/val.csv$", event="os.rename", group=True)),
-    ("nothing", Operation("stages.preprocess", r"^data/processed/train$", event="os.rename")),
     ("augment", Operation("stages.train", r"^\.dvc/state/partial\.", size=5000)),
     ("augment", Operation("stages.train", r"^\.dvc/state/\w+\.npz$", event="os.rename", group=True)),
     ("augment", Operation("stages.train", r"^models/model\.weights\.h5$", event="os.rename")),

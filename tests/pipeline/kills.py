@@ -13,6 +13,8 @@ from typing import NamedTuple
 from conftest import execute
 
 HOOK = Path(__file__).resolve().with_name("kill_hook")
+# The files that `dvc` opens, by its absolute paths: an entry of the run-cache has another name at first.
+RWLOCK, LOCK = r"/\.dvc/tmp/rwlock$", r"/dvc\.lock$"
 RUN = r"/runs/../\w+/\.[\w-]{22}\.tmp$"
 OBJECT = r"/files/md5/../\w{30}(\.dir)?$"
 

@@ -87,14 +87,14 @@ def _not_writable() -> Iterator[str]:
         if not denied:
             continue
         first, owner = denied[0], _owner(denied[0])
-        more = f" and {len(denied) - 1} more" if len(denied) > 1 else ""
+        more, belong = (f" and {len(denied) - 1} more", "belong") if len(denied) > 1 else ("", "belongs")
         if os.statvfs(first).f_flag & os.ST_RDONLY:
             yield f"{shown(first)} lies on a file system that is mounted read-only: work in a copy elsewhere"
         elif owner == me:
             yield f"{shown(first)}{more} cannot be written to by you, its owner: `chmod -R u+w {shown(top)}`"
         else:
             yield (
-                f"{shown(first)}{more} belongs to {owner} and cannot be written to by {me}: "
+                f"{shown(first)}{more} {belong} to {owner} and cannot be written to by {me}: "
                 f"`sudo chown -R {me} {shown(top)}`, or work in a clone of your own"
             )
 
