@@ -125,12 +125,15 @@ def test_a_young_copy_in_a_cache_of_several_repositories_may_be_under_way(reprod
 
 
 def test_copies_that_nothing_reads_are_removed_and_files_of_the_user_are_not(reproduced):
-    copies = [reproduced / f".{TOKEN}.tmp", reproduced / f".dvc/cache/files/md5/ab/.{TOKEN}.tmp"]
+    folders = [".", ".dvc/cache/files/md5", ".dvc/cache/files/md5/ab"]
+    copies = [reproduced / folder / f".{TOKEN}.tmp" for folder in folders]
     for path in [*copies, reproduced / "mine.tmp", reproduced / ".hidden.tmp"]:
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(b"x" * 300000)
     code, output = doctor(reproduced)
-    assert code == 1 and "and 1 more are copies that a killed dvc left, 0.6 MB: harmless" in output
+    assert (
+        code == 1 and "and 2 more: copies that a killed dvc or a full disk left, 0.9 MB that nothing reads: " in output
+    )
     code, output = doctor(reproduced, "--fix")
     assert code == 0 and output.startswith("heldout: removed ") and not any(path.exists() for path in copies)
     assert (reproduced / "mine.tmp").exists() and (reproduced / ".hidden.tmp").exists()

@@ -5,7 +5,7 @@ import re
 import sqlite3
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -110,7 +110,7 @@ def _committed(path: Path) -> bytes | None:
 
 def _half_runs() -> Iterator[Leftover]:
     """DVC reads the newest file of a run-cache entry, whatever its name: a half one ends in "failed to reproduce"."""
-    for path in _copies(storage.cache_folder() / "runs", "*/*"):
+    for path in _copies(storage.cache_folder().glob("runs/*/*")):
         if not _is_run(path):
             yield Leftover(
                 f"{storage.shown(path)} is half an entry of the run-cache, left by a killed dvc: remove it",
@@ -170,26 +170,24 @@ def _is_damaged(path: Path) -> bool:
 
 def _half_copies() -> Iterator[Leftover]:
     """Copies to and from the cache. Nothing reads them; beside metrics and plots git would take them in."""
-    paths = list(_copies(storage.cache_folder() / "files/md5", "*"))
-    for folder in storage.output_folders():
-        paths += _copies(folder, ".")
+    objects = storage.cache_folder() / "files/md5"
+    paths = list(_copies([objects, *objects.glob("*"), *storage.output_folders()]))
     if paths:
-        size = sum(path.stat().st_size for path in paths) / 1e6
+        more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
         yield Leftover(
-            f"{storage.shown(paths[0])} and {len(paths) - 1} more are copies that a killed dvc left, {size:.1f} MB: "
-            "harmless, remove them",
+            f"{storage.shown(paths[0])}{more}: copies that a killed dvc or a full disk left, "
+            f"{sum(path.stat().st_size for path in paths) / 1e6:.1f} MB that nothing reads: remove them",
             partial(_remove, *paths),
             blocks=False,
         )
 
 
-def _copies(folder: Path, below: str) -> Iterator[Path]:
-    shared = not folder.resolve().is_relative_to(Path.cwd().resolve())
-    for parent in sorted(folder.glob(below)) if below != "." else [folder]:
-        for path in sorted(parent.glob("*.tmp")):
-            old = time.time() - path.stat().st_mtime > 60 * MINUTES
-            if COPY.search(path.name) and path.is_file() and (old or not shared):
-                yield path
+def _copies(folders: Iterable[Path]) -> Iterator[Path]:
+    root = Path.cwd().resolve()
+    for path in (path for folder in sorted(folders) for path in sorted(folder.glob("*.tmp"))):
+        old = time.time() - path.stat().st_mtime > 60 * MINUTES
+        if COPY.search(path.name) and path.is_file() and (old or path.resolve().is_relative_to(root)):
+            yield path
 
 
 def _remove(*paths: Path) -> str:
