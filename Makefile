@@ -73,8 +73,8 @@ clean:  ## remove .venv and what the stages wrote; the DVC cache, your images an
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # DVC unpickles the notes in site_cache_dir, so that folder is this user's alone: where DVC makes it, anybody can write to
-# it. DVC cannot write a path that is not ASCII to its settings, so such a clone's notes are in /var/tmp; and under LC_ALL=C
-# Python 3.11 ends at such a path in a .pth, so that is made relative.
+# it. DVC cannot write a path that is not ASCII to its settings, so such a clone's notes are in /var/tmp. Under LC_ALL=C
+# setuptools cannot write such a path to a .pth, nor can Python 3.11 read it, so that is made relative.
 # uv installs in a fraction of pip's time; where it cannot be had, pip installs the same files by the same hashes.
 $(READY): $(LOCK) pyproject.toml
 	@case "$$(pwd -P)" in *:*) echo "make: a colon in $$(pwd -P) separates folders of PATH: rename the folder"; exit 1;; esac
@@ -85,10 +85,10 @@ $(READY): $(LOCK) pyproject.toml
 	@sed -n '/^uv==/,/^    #/p' $(LOCK) > $(VENV)/uv.lock
 	@if python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(VENV)/uv.lock; then \
 		uv pip sync --quiet --compile-bytecode --require-hashes --python $(BIN)/python $(LOCK) && \
-		uv pip install --quiet --compile-bytecode --no-deps --no-build-isolation --python $(BIN)/python --editable .; \
+		LC_ALL= uv pip install --quiet --compile-bytecode --no-deps --no-build-isolation --python $(BIN)/python --editable .; \
 	else \
 		python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(LOCK) && \
-		python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .; \
+		LC_ALL= python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .; \
 	fi
 	@for link in $(VENV)/lib/python*/site-packages/__editable__.heldout-*.pth; do echo ../../../../src > "$$link"; done
 	@site="$$(pwd -P)/.dvc/site"; \
