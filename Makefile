@@ -13,6 +13,9 @@ COMPILE := uv pip compile --quiet --universal --fork-strategy fewest --python-ve
 OUTS := data/sample data/index.csv data/problems.csv data/splits/train.csv data/splits/val.csv data/splits/test.csv data/classes.txt data/processed models/model.weights.h5 models/model.json export
 FAST := $(addprefix tests/,core data augmentation evaluation commands)
 LEFT_OUT := $(filter-out $(FAST),$(patsubst %/,%,$(filter-out tests/__pycache__/,$(wildcard tests/*/))))
+# A copied or moved clone would run the commands, and import the code, of the folder in which its .venv was made.
+MOVED := $(shell sed -n 's/^command = .* -m venv //p' $(VENV)/pyvenv.cfg 2>/dev/null | \
+	{ read -r made; test -z "$$made" || test "$$made" = "$$(pwd -P)/$(VENV)" || echo yes; })
 VERSIONS := ai-edge-litert|keras|mlxtend|numpy|opencv-python-headless|pillow|scikit-learn|tensorflow
 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
@@ -20,7 +23,7 @@ export DVC_NO_ANALYTICS := 1
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 .DEFAULT_GOAL := all
-.PHONY: all help setup repro test test-fast lint format graph lock bench clean cache clean-cache
+.PHONY: all help setup repro test test-fast lint format graph lock bench clean cache clean-cache $(if $(MOVED),$(READY))
 
 all: repro
 
@@ -30,7 +33,7 @@ help:  ## this list
 setup: $(READY)  ## create .venv with the locked packages (GPU=1: with CUDA's, remembered until GPU= takes them away)
 
 repro: $(READY)  ## run what has changed, then print the metrics (the default)
-	@dvc repro || { python -m heldout doctor; exit 1; }
+	@dvc repro || { python -m heldout doctor --fix; test $$? -eq 3 && dvc repro; }
 	@python -m heldout summary
 
 test: $(READY)  ## run all tests, on all cores (ARGS=...: pytest's)
@@ -69,18 +72,26 @@ clean:  ## remove .venv and what the stages wrote; the DVC cache, your images an
 	rm -rf $(VENV) $(OUTS) .dvc/state
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
+# DVC unpickles the notes in site_cache_dir, so that folder is this user's alone: where DVC makes it, anybody can write to
+# it. DVC cannot write a path that is not ASCII to its settings, so such a clone's notes are in /var/tmp. Under LC_ALL=C
+# setuptools cannot write such a path to a .pth, nor can Python 3.11 read it, so that is made relative.
 # uv installs in a fraction of pip's time; where it cannot be had, pip installs the same files by the same hashes.
 $(READY): $(LOCK) pyproject.toml
+	@case "$$(pwd -P)" in *:*) echo "make: a colon in $$(pwd -P) separates folders of PATH: rename the folder"; exit 1;; esac
+	@test -z "$(MOVED)" || { echo "make: .venv was made in another folder: making it again"; rm -rf $(VENV); }
 	@test -n "$(PYTHON)" || { echo "make: no python3.11 found: install it, or make PYTHON=/path/to/python"; exit 1; }
 	@"$(PYTHON)" -c 'import sys; v = sys.version_info; sys.exit(not (3, 11) <= v < (3, 14) and f"make: Python 3.11 to 3.13 is needed, {v[0]}.{v[1]} came: make PYTHON=python3.11")'
 	@test -x $(BIN)/python || "$(PYTHON)" -m venv $(VENV)
 	@sed -n '/^uv==/,/^    #/p' $(LOCK) > $(VENV)/uv.lock
 	@if python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(VENV)/uv.lock; then \
 		uv pip sync --quiet --compile-bytecode --require-hashes --python $(BIN)/python $(LOCK) && \
-		uv pip install --quiet --compile-bytecode --no-deps --no-build-isolation --python $(BIN)/python --editable .; \
+		LC_ALL= uv pip install --quiet --compile-bytecode --no-deps --no-build-isolation --python $(BIN)/python --editable .; \
 	else \
 		python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(LOCK) && \
-		python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .; \
+		LC_ALL= python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .; \
 	fi
-	@dvc config --local core.site_cache_dir "$(CURDIR)/.dvc/site"
+	@for link in $(VENV)/lib/python*/site-packages/__editable__.heldout-*.pth; do echo ../../../../src > "$$link"; done
+	@site="$$(pwd -P)/.dvc/site"; \
+	if echo "$$site" | LC_ALL=C grep -q '[^ -~]'; then site=/var/tmp/heldout-$$(id -u); fi; \
+	mkdir -p "$$site" && test ! -h "$$site" && chmod 700 "$$site" && dvc config --local core.site_cache_dir "$$site"
 	@rm -f $(VENV)/.ready-* && touch $@

@@ -31,7 +31,8 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--top", type=_positive, default=1, metavar="K", help="name the K most probable classes")
     command.add_argument("--json", action="store_true", help="print JSON, one object a line, not a table")
     commands.add_parser("summary", help="print the figures in metrics/ and where to look")
-    commands.add_parser("doctor", help="say what is wrong with params.yaml, the image folder or the installed versions")
+    command = commands.add_parser("doctor", help="say what is wrong: params.yaml, the images, DVC's files, the disks")
+    command.add_argument("--fix", action="store_true", help="mend what a killed dvc left; exit 3 where that was needed")
     command = commands.add_parser("cache", help="say how large the cache of decoded images is")
     command.add_argument("--clear", action="store_true", help="remove it")
     command = commands.add_parser("recipe", help="put values that go well together, of recipes/, into params.yaml")
@@ -67,15 +68,18 @@ def _summary(_: argparse.Namespace) -> int:
     return 0
 
 
-def _doctor(_: argparse.Namespace) -> int:
-    from heldout.commands.doctor import findings
+def _doctor(options: argparse.Namespace) -> int:
+    from heldout.commands import doctor
 
-    lines = list(findings())
+    done, needed = doctor.fix() if options.fix else ([], False)
+    for line in done:
+        print(f"heldout: {line}")
+    lines = list(doctor.findings())
     for line in lines:
         print(f"heldout: {line}", file=sys.stderr)
-    if not lines:
-        print("heldout: params.yaml, the image folder and the installed versions are as expected")
-    return 1 if lines else 0
+    if not done and not lines:
+        print("heldout: params.yaml, the images, DVC's files and the disks are as expected")
+    return 3 if needed else 1 if lines else 0
 
 
 def _cache(options: argparse.Namespace) -> int:

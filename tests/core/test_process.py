@@ -105,30 +105,6 @@ def test_a_python_without_the_libraries_says_what_to_do(folder):
     assert "source .venv/bin/activate" in done.stderr
 
 
-def doctor(folder: Path) -> tuple[int, str]:
-    done = subprocess.run([sys.executable, "-m", "heldout", "doctor"], cwd=folder, capture_output=True, text=True)
-    return done.returncode, done.stdout + done.stderr
-
-
-def test_the_doctor_finds_what_dvc_stops_at(folder):
-    assert doctor(folder) == (0, "heldout: params.yaml, the image folder and the installed versions are as expected\n")
-    text = (folder / "params.yaml").read_text(encoding="utf-8")
-    for old, new, line in (
-        (
-            "data/sample",
-            "data/none",
-            "data.dir is data/none: no such folder; set data.dir in params.yaml to a folder of",
-        ),
-        ("\ntrain:", "\ntrian:", "params.yaml: train is missing: is trian meant?"),
-        ("\ntrain:", "\nextra: 1\ntrain:", "params.yaml: extra is not read by any stage: expected augment, data,"),
-        ("zoom: 0.1", "zoom: 3", "params.yaml: augment.zoom is 3: expected less than 1"),
-        ("zoom: 0.1", "zoom: [", "while parsing a flow sequence"),
-    ):
-        (folder / "params.yaml").write_text(text.replace(old, new), encoding="utf-8")
-        code, output = doctor(folder)
-        assert code == 1 and f"heldout: {line}" in output and "Traceback" not in output, output
-
-
 def test_another_version_than_env_says(folder):
     text = (folder / "env.yaml").read_text(encoding="utf-8")
     (folder / "env.yaml").write_text(text.replace("numpy: ", "numpy: 0"), encoding="utf-8")

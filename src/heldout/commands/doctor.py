@@ -1,24 +1,62 @@
-"""What is wrong with the settings, found before or after `dvc repro` stops at it: one line each, with the remedy."""
+"""What is wrong with a repository, found before or after `dvc repro` stops at it: one line each, with the remedy."""
 
 import difflib
+import importlib.util
+import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import yaml
 
-from heldout.commands import schemas
+from heldout.commands import conflicts, leftovers, processes, schemas, storage
 from heldout.core import params
 
 
 def findings() -> Iterator[str]:
-    """Check params.yaml, env.yaml and the image folder of the current directory; yield a line for each fault."""
+    """Check the current directory: DVC's files, a merge, the disks, params.yaml, env.yaml and the image folder.
+
+    Yields:
+        A line for each fault, with its remedy.
+    """
+    if importlib.util.find_spec("dvc") is None:
+        yield f"dvc is not installed for {sys.executable}: run `make setup`, then `source .venv/bin/activate`"
+        return
+    yield from conflicts.findings()
+    with processes.exclusive() as running:
+        if running:
+            yield f"dvc runs here ({running[0]}): wait for its end; what it is writing was not checked"
+        else:
+            yield from (f"{leftover.line}; `heldout doctor --fix` does it" for leftover in leftovers.leftovers())
+    yield from storage.findings()
+    yield from _settings()
+
+
+def fix() -> tuple[list[str], bool]:
+    """Remove or restore what a killed `dvc` left in the current directory, where that loses nothing and no `dvc` runs.
+
+    Returns:
+        A line for each thing done, and whether one of them was in the way of `dvc repro`.
+    """
+    if importlib.util.find_spec("dvc") is None:
+        return [], False
+    lines, needed = [], False
+    with processes.exclusive() as running:
+        for leftover in [] if running else list(leftovers.leftovers()):
+            with suppress(OSError):  # not ours to write, which storage.findings names
+                lines.append(leftover.fix())
+                needed |= leftover.blocks
+    return lines, needed
+
+
+def _settings() -> Iterator[str]:
     try:
-        sections = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
+        sections = params.load("params.yaml")
         stages = yaml.safe_load(Path("dvc.yaml").read_text(encoding="utf-8"))["stages"].values()
-    except (OSError, yaml.YAMLError) as error:
+        expected = {item for stage in stages for item in stage.get("params", []) if isinstance(item, str)}
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, yaml.YAMLError) as error:
         yield f"{' '.join(str(error).split())}: run it where dvc.yaml is; `git diff params.yaml` shows what has changed"
         return
-    expected = {item for stage in stages for item in stage.get("params", []) if isinstance(item, str)}
     yield from _section_names(set(sections), expected)
     yield from _renamed(sections)
     for name, schema in schemas.load(Path("stages")).items():
@@ -26,7 +64,7 @@ def findings() -> Iterator[str]:
             f"{name}.{key}" in params.RENAMED for key in sections[name]
         ):
             yield from _error_of(params.check, name, sections[name], schema)
-    yield from _error_of(params.check_versions, *params.load("env.yaml"))
+    yield from _versions()
     folder = sections.get("data", {}).get("dir") if isinstance(sections.get("data"), dict) else None
     if folder and not Path(folder).is_dir():
         yield (
@@ -49,6 +87,15 @@ def _renamed(sections: dict) -> Iterator[str]:
         for key in values if isinstance(values, dict) else []:
             if f"{name}.{key}" in params.RENAMED:
                 yield f"params.yaml: {params.unknown_key(name, key, [])}"
+
+
+def _versions() -> Iterator[str]:
+    try:
+        names = params.load("env.yaml")
+    except (OSError, ValueError) as error:
+        yield f"{error}: `git diff env.yaml` shows what has changed"
+        return
+    yield from _error_of(params.check_versions, *names)
 
 
 def _error_of(check: Callable, *arguments: object) -> Iterator[str]:
