@@ -2,9 +2,9 @@
 
 $ python benchmarks/classes.py [--classes 10 1000 10000] [--recall]
 
-Each line is a process of its own: classes of six images, CPU seconds and peak memory. `--recall` trains a
-logistic regression on 300 MNIST digits a class, but on few of one class, for each class in turn: the mean recall of that
-class says what its images are good for.
+Each line is a process of its own: classes of six images, CPU seconds and peak memory. `--recall` trains a logistic
+regression on 300 MNIST digits a class, but on few of one class, for each class in turn: the mean recall of that class
+says what its images are good for.
 """
 
 import argparse

@@ -6,7 +6,7 @@ $ python -m stages.export models data/processed/test export metrics/export.json
 import sys
 
 from heldout.core import atomic, code, params
-from heldout.data import images, index
+from heldout.data import images
 from heldout.evaluation import predictions
 from heldout.export import export, predict
 
@@ -16,14 +16,12 @@ def main(model_folder: str, test: str, folder: str, export_json: str) -> None:
     code.check(__file__)
     params.check_versions("tensorflow", "keras", "ai-edge-litert")
     settings = params.section("export", export.export)
-    description = {"preprocess": params.section("preprocess", images.decode_and_resize)}
-    # A prediction refuses what the index would.
-    description["max_megapixels"] = params.section("data", index.scan)["max_megapixels"]
+    preprocess = params.section("preprocess", images.decode_and_resize)
     model, class_names, test_images, _, probabilities = predictions.predict_split(model_folder, test)
     with atomic.replacing_folder(folder) as partial:
         report = export.export(model, partial, test_images, probabilities, **settings)
         atomic.write_text(partial / "labels.txt", "".join(f"{name}\n" for name in class_names))
-        atomic.write_json(partial / predict.DESCRIPTION, {"class_names": class_names} | description)
+        atomic.write_json(partial / predict.DESCRIPTION, {"class_names": class_names, "preprocess": preprocess})
     atomic.write_metrics(export_json, export.metrics(report), digits=12)
     for name, parity in report.items():
         difference = f"max difference {parity.max_abs_difference:.0e}"

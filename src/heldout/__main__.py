@@ -29,6 +29,9 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("paths", nargs="+", metavar="PATH", help="an image file, or a folder of them")
     command.add_argument("--export", default="export", metavar="DIR", help="what the export stage wrote (%(default)s)")
     command.add_argument("--top", type=_positive, default=1, metavar="K", help="name the K most probable classes")
+    command.add_argument(
+        "--max-megapixels", type=float, default=100, metavar="M", help="refuse a larger image (%(default)s)"
+    )
     command.add_argument("--json", action="store_true", help="print JSON, one object a line, not a table")
     commands.add_parser("summary", help="print the figures in metrics/ and where to look")
     command = commands.add_parser("doctor", help="say what is wrong: params.yaml, the images, DVC's files, the disks")
@@ -49,7 +52,7 @@ def _predict(options: argparse.Namespace) -> int:
     from heldout.export.predict import predict
 
     errors = 0
-    for row in predict(options.paths, options.export, options.top):
+    for row in predict(options.paths, options.export, options.top, options.max_megapixels):
         errors += "error" in row
         if options.json:
             print(json.dumps(row, ensure_ascii=False))

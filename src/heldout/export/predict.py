@@ -14,9 +14,12 @@ from heldout.export.formats import tflite
 
 DESCRIPTION = "heldout.json"
 BATCH = 64
+MAX_MEGAPIXELS = 100  # as data.max_megapixels has it by default
 
 
-def predict(paths: list[str], export: str | Path = "export", top: int = 1) -> Iterator[dict[str, Any]]:
+def predict(
+    paths: list[str], export: str | Path = "export", top: int = 1, max_megapixels: float = MAX_MEGAPIXELS
+) -> Iterator[dict[str, Any]]:
     """Predictions for image files, and for every image in folders, in the order given.
 
     What `index` passes over in a folder is passed over here: hidden files, and files that are no images.
@@ -25,6 +28,7 @@ def predict(paths: list[str], export: str | Path = "export", top: int = 1) -> It
         paths: files or folders.
         export: the folder that the stage `export` wrote.
         top: how many classes a prediction names, the most probable first.
+        max_megapixels: an image with more gets an error, by its header, before it is decoded.
 
     Yields:
         A dict an image: path and predictions, a list of {class, confidence}; or path and error, one line, also for a
@@ -36,7 +40,7 @@ def predict(paths: list[str], export: str | Path = "export", top: int = 1) -> It
     description, model = _load(Path(export))
     files = [item for path in paths for item in _files(path)]
     for start in range(0, len(files), BATCH):
-        yield from _predict_batch(files[start : start + BATCH], model, description, top)
+        yield from _predict_batch(files[start : start + BATCH], model, description, top, max_megapixels)
 
 
 def _load(export: Path) -> tuple[dict[str, Any], Callable]:
@@ -62,7 +66,7 @@ def _load(export: Path) -> tuple[dict[str, Any], Callable]:
 
 
 def _predict_batch(
-    files: list[tuple[str, str]], model: Callable, description: dict[str, Any], top: int
+    files: list[tuple[str, str]], model: Callable, description: dict[str, Any], top: int, max_megapixels: float
 ) -> Iterator[dict[str, Any]]:
     pixels: dict[int, np.ndarray] = {}
     errors: dict[int, str] = {}
@@ -70,7 +74,8 @@ def _predict_batch(
         try:
             if error:
                 raise ValueError(error)
-            pixels[number] = images.decode_and_resize(_content(path), path, **description["preprocess"])
+            content, preprocess = _content(path), description["preprocess"]
+            pixels[number] = images.decode_and_resize(content, path, max_megapixels=max_megapixels, **preprocess)
         except ValueError as caught:
             errors[number] = str(caught)
     probabilities = dict(zip(pixels, model(np.stack(list(pixels.values()))), strict=True)) if pixels else {}
