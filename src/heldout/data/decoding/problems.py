@@ -20,8 +20,8 @@ class UnreadableImage(ValueError):
 def unreadable(image_format: str, error: Exception) -> UnreadableImage:
     """What a decoder raised, as a problem.
 
-    Callers catch every exception: of damaged files, Pillow raises OSError, ValueError, SyntaxError, IndexError, KeyError,
-    NotImplementedError, OverflowError, TypeError, EOFError, struct.error and zlib.error, OpenCV cv2.error.
+    Callers catch every exception: of damaged files, Pillow raises OSError, ValueError, SyntaxError, IndexError,
+    KeyError, NotImplementedError, OverflowError, TypeError, EOFError, struct.error and zlib.error, OpenCV cv2.error.
     """
     if isinstance(error, UnreadableImage):
         return error
