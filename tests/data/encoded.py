@@ -9,6 +9,10 @@ import cv2
 import numpy as np
 from PIL import Image
 
+RGB = np.random.default_rng(0).integers(0, 256, (9, 13, 3), np.uint8)
+GRAY = RGB[..., 0]
+DEEP = np.random.default_rng(1).integers(0, 65536, (9, 13, 3)).astype(np.uint16)
+
 
 def by_pillow(image: Image.Image, plugin: str, **options) -> bytes:
     buffer = io.BytesIO()

@@ -49,15 +49,17 @@ def decode(encoded: headers.Encoded, factor: int = 1) -> np.ndarray:
     """
     content, header, image = encoded
     factor = factor if header.format == "JPEG" and image is None else 1
-    with problems.decoder_errors(header.format):
+    try:
         pixels = _decode_by_pillow(image, content) if image else _decode_by_opencv(content, header.format, factor)
-        # A turned TIFF comes upright from Pillow.
-        turn, size = header.orientation, (-(-header.height // factor), -(-header.width // factor))
-        if header.format == "TIFF":
-            turn, size = 1, size[::-1] if turn > 4 else size
-        if pixels.shape != (*size, 3):
-            raise UnreadableImage("cannot be decoded as an image")
-        return np.ascontiguousarray(TURNS[turn](pixels)) if turn in TURNS else pixels
+    except Exception as error:
+        raise problems.unreadable(header.format, error) from error
+    # A turned TIFF comes upright from Pillow.
+    turn, size = header.orientation, (-(-header.height // factor), -(-header.width // factor))
+    if header.format == "TIFF":
+        turn, size = 1, size[::-1] if turn > 4 else size
+    if pixels.shape != (*size, 3):
+        raise UnreadableImage("cannot be decoded as an image")
+    return np.ascontiguousarray(TURNS[turn](pixels)) if turn in TURNS else pixels
 
 
 def _decode_by_opencv(content: bytes, image_format: str, factor: int) -> np.ndarray:

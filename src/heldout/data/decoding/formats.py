@@ -65,11 +65,12 @@ def image_format(head: bytes) -> str | None:
         head: the first 32 bytes (`HEAD`), or all of a shorter file. More do not matter.
     """
     head = head[:HEAD]
-    if name := _container_format(head) or next(
-        (SIGNATURES[start] for start in SIGNATURES if head.startswith(start)), None
-    ):
-        # Canon writes its mark behind a TIFF's header.
-        return "camera raw" if name == "TIFF" and head[8:10] == b"CR" else name
+    for start, name in SIGNATURES.items():
+        if head.startswith(start):
+            # Canon writes its mark behind a TIFF's header.
+            return "camera raw" if name == "TIFF" and head[8:10] == b"CR" else name
+    if container := _container_format(head):
+        return container
     if head.startswith(b"BM") and int.from_bytes(head[14:18], "little") in BMP_HEADERS:
         return "BMP"
     if head[:4] in (b"\x00\x00\x01\x00", b"\x00\x00\x02\x00") and _is_icon(head):

@@ -12,7 +12,7 @@ from PIL import Image, ImageFile
 from heldout.data.decoding import formats, problems, tiff
 from heldout.data.decoding.problems import UnreadableImage
 
-ORIENTATION = 0x0112  # the EXIF tag
+ORIENTATION, SHORT = 0x0112, 3  # the EXIF tag, and its type
 BITS = {"1": 1, "I;16": 16, "I;16B": 16, "I": 32, "F": 32}  # of a channel, by Pillow's mode; 8 for all others
 JPEG_START, EXIF = b"\xff\xd8", b"Exif\0\0"
 PNG_START = b"\x89PNG\r\n\x1a\n"
@@ -51,8 +51,10 @@ def read(content: bytes, max_megapixels: float) -> Encoded:
             decoding, or have more than `max_megapixels`.
     """
     image_format = problems.check_format(content)
-    with problems.decoder_errors(image_format):
+    try:
         encoded = READERS.get(image_format, _read_by_pillow)(content, image_format)
+    except Exception as error:
+        raise problems.unreadable(image_format, error) from error
     _, width, height, *_ = encoded.header
     if width * height > max_megapixels * 1e6:
         reason = f"has {width} x {height} pixels, more than data.max_megapixels ({max_megapixels:g})"
@@ -63,16 +65,24 @@ def read(content: bytes, max_megapixels: float) -> Encoded:
 
 
 def orientation(exif: bytes | None) -> int:
-    """The orientation that EXIF data give, 1 to 8; 1 (upright) where they give none or are damaged."""
-    if not exif:
+    """The orientation that EXIF data give, 1 to 8; 1 (upright) where they give none or are damaged.
+
+    Read here (EXIF 2.32, 4.6.2): Pillow's reader of all tags takes half the time of decoding a photo of 100 px.
+    """
+    data = (exif or b"").removeprefix(EXIF)
+    order = {b"II*\0": "<", b"MM\0*": ">"}.get(data[:4])
+    if order is None:
         return 1
-    tags = Image.Exif()
     try:
-        tags.load(exif)
-        value = tags.get(ORIENTATION, 1)
-    except Exception:  # damaged EXIF data are no reason to refuse the pixels
-        return 1
-    return value if value in range(1, 9) else 1
+        (start,) = struct.unpack_from(f"{order}I", data, 4)
+        (count,) = struct.unpack_from(f"{order}H", data, start)
+        for entry in range(start + 2, start + 2 + 12 * count, 12):
+            tag, kind, _, value = struct.unpack_from(f"{order}HHIH", data, entry)
+            if tag == ORIENTATION:
+                return value if kind == SHORT and 1 <= value <= 8 else 1
+    except struct.error:  # damaged EXIF data are no reason to refuse the pixels
+        pass
+    return 1
 
 
 def _read_jpeg(content: bytes, image_format: str) -> Encoded:

@@ -1,8 +1,5 @@
 """What is wrong with an image file: whatever a decoder raises becomes one reason and one remedy."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import cv2
 
 from heldout.data.decoding import formats
@@ -20,22 +17,14 @@ class UnreadableImage(ValueError):
         self.problem = (reason, remedy)
 
 
-@contextmanager
-def decoder_errors(image_format: str) -> Iterator[None]:
-    """Turn what a decoder raises into UnreadableImage.
+def unreadable(image_format: str, error: Exception) -> UnreadableImage:
+    """What a decoder raised, as a problem.
 
-    Every exception is caught: of damaged files, Pillow raises OSError, ValueError, SyntaxError, NotImplementedError,
-    OverflowError, IndexError, KeyError, TypeError, EOFError, struct.error and zlib.error, OpenCV cv2.error.
+    Callers catch every exception: of damaged files, Pillow raises OSError, ValueError, SyntaxError, IndexError,
+    KeyError, NotImplementedError, OverflowError, TypeError, EOFError, struct.error and zlib.error, OpenCV cv2.error.
     """
-    try:
-        yield
-    except UnreadableImage:
-        raise
-    except Exception as error:
-        raise _unreadable(image_format, error) from error
-
-
-def _unreadable(image_format: str, error: Exception) -> UnreadableImage:
+    if isinstance(error, UnreadableImage):
+        return error
     if isinstance(error, MemoryError) or (isinstance(error, cv2.error) and error.code == cv2.Error.StsNoMem):
         return UnreadableImage("needs more memory than there is", "shrink it, or free memory")
     if any(word in str(error) for word in TRUNCATED):
