@@ -3,8 +3,8 @@
 $ python benchmarks/classes.py [--classes 10 1000 10000] [--recall]
 
 Each line is a process of its own: classes of six images, CPU seconds, peak memory and the picture's size. `--recall`
-gives each of MNIST's digits in turn few training images beside nine with 300, and prints the mean recall of that digit by
-the nearest neighbor.
+gives each of MNIST's digits in turn few training images beside nine with 300, and prints the mean recall of that digit
+by the nearest neighbor.
 """
 
 import argparse

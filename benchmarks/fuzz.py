@@ -26,9 +26,9 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests/data"))
 
 import encoded  # noqa: E402
-from heldout.data.image_folder import ImageFile, Problem  # noqa: E402
 
 from heldout.data import image_info, images  # noqa: E402
+from heldout.data.listing.files import ImageFile, Problem  # noqa: E402
 
 MEGAPIXELS = 4
 MEMORY = 128 * 2**20  # bytes above an idle child: 32 a pixel

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from encoded import CHANGES, change, corpus, with_right_checksums
-from heldout.data.image_folder import ImageFile, Problem
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from heldout.data import image_info, images
+from heldout.data.listing.files import ImageFile, Problem
 
 FILES = corpus()
 FORMATS = sorted({name.split()[0] for name in FILES})

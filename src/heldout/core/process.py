@@ -19,7 +19,6 @@ import psutil
 
 PACKAGE = Path(__file__).resolve().parents[1]
 STAGES = PACKAGE.parents[1] / "stages"
-_STAGE = "DVC_STAGE"  # which DVC sets for the command of a stage
 # They would change the digits that a CPU computes, or the backend, where no param and no file says so.
 UNTRACKED = ("KERAS_BACKEND", "ONEDNN_MAX_CPU_ISA", "TF_ENABLE_ONEDNN_OPTS")
 
@@ -100,7 +99,7 @@ def user_message(error: BaseException) -> str | None:
         return "interrupted: run the same command again; no half-written file counts as an output"
     if disk := _full_disk(error):
         restored = "; `git checkout metrics plots` brings back what DVC removed before it ran this stage"
-        return f"{disk}; free some space and run it again{restored if _STAGE in os.environ else ''}"
+        return f"{disk}; free some space and run it again{restored if 'DVC_STAGE' in os.environ else ''}"
     if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":  # TensorFlow's
         text = " ".join(str(error).split())[:200]
         return f"out of memory: {text}; a smaller preprocess.image_size or train.batch_size needs less"
@@ -149,7 +148,7 @@ def _excepthook(kind: type[BaseException], error: BaseException, trace: Tracebac
 
 def _parent_dvc() -> psutil.Process | None:
     """The `dvc` that runs this stage: a parent or, where a shell stands between, a grandparent."""
-    if _STAGE not in os.environ:
+    if "DVC_STAGE" not in os.environ:
         return None
     for ancestor in psutil.Process().parents():
         try:

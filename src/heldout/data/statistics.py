@@ -5,8 +5,8 @@ import pandas as pd
 from heldout.data import leakage, manifest, split
 
 PROBLEM_KINDS = ("unusable", "stray", "copy", "conflict", "hidden", "unlisted", "other")  # of data/problems.csv
-# Beside nine digits with 300 training images, one with 5, 10, 20, 50 or 300 has a recall of .28, .44, .57, .74 or .94 by
-# the nearest neighbor (benchmarks/classes.py --recall): below 10 most of a class is missed.
+# Beside nine digits with 300 training images, one with 5, 10, 20, 50 or 300 has a recall of .28, .44, .57, .74 or .94
+# by the nearest neighbor (benchmarks/classes.py --recall): below 10 most of a class is missed.
 MIN_TRAIN = 10
 # With 4 test images one more that is right moves the class's recall by 25 points, and 4 of 4 leave it anywhere above
 # .51 (Wilson, 95 %).
