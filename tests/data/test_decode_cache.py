@@ -1,7 +1,9 @@
 """The cache of decoded images: the same bytes as a clean build, whatever happened to it, for one fingerprint alone."""
 
 import multiprocessing
+import os
 import shutil
+import stat
 from pathlib import Path
 
 import cv2
@@ -224,3 +226,37 @@ def test_the_environment_sets_the_cache_folder(photos, monkeypatch):
     assert decode_cache.cache_folder() == Path("/fast/disk")
     monkeypatch.setenv("HELDOUT_CACHE", "off")
     assert decode_cache.cache_folder() is None
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o002, 0o664), (0o077, 0o600)])
+def test_what_users_share_is_as_readable_as_their_umask_says(rows, umask, mode):
+    previous = os.umask(umask)
+    try:
+        build(rows)
+    finally:
+        os.umask(previous)
+    files = [path for path in [*CACHE.rglob("*"), *Path("out").iterdir()] if path.is_file()]
+    assert len(files) > 4 and {stat.S_IMODE(path.stat().st_mode) for path in files} == {mode}
+    folders = [CACHE, *(path for path in CACHE.iterdir() if path.is_dir())]
+    assert {stat.S_IMODE(path.stat().st_mode) for path in folders} == {0o777 & ~umask}
+
+
+def test_a_cache_that_another_user_made_is_read_and_added_to(rows, monkeypatch, tmp_path):
+    if os.geteuid():
+        pytest.skip("only root may run as two users")
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    monkeypatch.setenv("HELDOUT_CACHE", str(shared))
+    build(rows[:12])
+    for path in [tmp_path, shared, *shared.iterdir()]:
+        path.chmod(0o777)
+    for path in tmp_path.parents:
+        path.chmod(path.stat().st_mode | 0o055)  # pytest's own are for its user alone
+    child = os.fork()
+    if not child:
+        os.setuid(65534)
+        num_decoded = build(rows, "other")[1]
+        print(f"another user decoded {num_decoded}", flush=True)
+        os._exit(num_decoded != 12)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert build(rows)[1] == 0

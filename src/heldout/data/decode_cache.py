@@ -4,7 +4,6 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
 import uuid
 from collections.abc import Iterator
 from importlib.metadata import version
@@ -93,10 +92,10 @@ class DecodeCache:
             return
         self._folder.mkdir(parents=True, exist_ok=True)
         if not (self._folder / SETTINGS).exists():
-            descriptor, name = tempfile.mkstemp(".json", "new-", self._folder)  # two runs at once may both be here
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                file.write(json.dumps(fingerprint))
-            Path(name).replace(self._folder / SETTINGS)
+            # Two runs at once may both be here; tempfile's would be for this user's eyes alone.
+            settings = self._folder / f"new-{uuid.uuid4().hex}.json"
+            settings.write_text(json.dumps(fingerprint), encoding="utf-8")
+            settings.replace(self._folder / SETTINGS)
         entries, locations = [self._entries], [self._locations]
         paths: list[Path] = []
         # The newest first: what was damaged in an older one has been written again since.
