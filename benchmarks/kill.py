@@ -51,6 +51,7 @@ OPERATIONS = [  # each with what is run before it; `dvc` writes rwlock 18 times 
     ("train", Operation("dvc", LOCK, number=2, size=8192)),
     ("nothing", Operation("dvc", RUN, number=3, size=505)),
     ("augment", Operation("dvc", RUN, size=2155)),
+    ("augment", Operation("dvc", RUN, size=-1)),
     ("augment", Operation("dvc", r"/runs/../\w{64}/\w{64}\.[\w-]{22}\.tmp$", event="os.rename")),
     ("nothing", Operation("dvc", r"/runs/../\w{64}/\w{64}$", event="os.rename", number=3)),
     ("nothing", Operation("dvc", OBJECT)),

@@ -92,15 +92,29 @@ def run_cache_entry(repository: Path) -> Path:
 
 
 @pytest.mark.parametrize("name", [f".{TOKEN}.tmp", f"entry.{TOKEN}.tmp"])
-def test_half_an_entry_of_the_run_cache(reproduced, name):
+@pytest.mark.parametrize("alone", [True, False], ids=["alone", "beside a whole one"])
+def test_half_an_entry_of_the_run_cache(reproduced, name, alone):
     entry = run_cache_entry(reproduced)
     half = entry.with_name(name)
     half.write_bytes(entry.read_bytes().split(b"outs:")[0])
+    if alone:
+        entry.unlink()
     (reproduced / "out.txt").unlink()
     (reproduced / "dvc.lock").unlink()
     assert "failed to reproduce 'copy': 'outs'" in repro(reproduced, expect=255)
     shown = half.relative_to(reproduced)
     break_and_mend(reproduced, f"{shown} is half an entry of the run-cache", f"removed {shown}")
+
+
+def test_an_empty_entry_of_the_run_cache(reproduced):
+    """A kill between making the folder and the file in it, or after DVC has removed a damaged file."""
+    entry = run_cache_entry(reproduced)
+    entry.unlink()
+    (reproduced / "out.txt").unlink()
+    (reproduced / "dvc.lock").unlink()
+    assert "not 'NoneType'" in repro(reproduced, expect=255)
+    shown = entry.parent.relative_to(reproduced)
+    break_and_mend(reproduced, f"{shown} is an empty entry of the run-cache", f"removed {shown}")
 
 
 def test_an_entry_of_the_run_cache_that_lacks_its_name_alone_is_kept(reproduced):

@@ -30,7 +30,7 @@ class Operation(NamedTuple):
     group: bool = False
 
     def __str__(self) -> str:
-        after = f" after {self.size} bytes" if self.size else ""
+        after = "" if self.size == 0 else f" after {self.size} bytes" if self.size > 0 else " before it is made"
         return f"{self.program} {self.event} {self.number} of {self.path}{after}{', with its group' * self.group}"
 
 
@@ -57,7 +57,7 @@ def kill_at_operation(repository: Path, operation: Operation) -> str:
     dvc = start(repository, KILL_AT=json.dumps(operation._asdict()))
     output = dvc.communicate()[0]
     wait_for_group(dvc.pid)
-    killed = -signal.SIGXFSZ if operation.size else -signal.SIGKILL
+    killed = -signal.SIGXFSZ if operation.size > 0 else -signal.SIGKILL
     expected = [killed] if operation.program == "dvc" or operation.group else [255]
     assert dvc.returncode in expected, f"{operation}: dvc ended with {dvc.returncode}:\n{output}"
     return output

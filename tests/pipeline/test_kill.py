@@ -29,6 +29,7 @@ def unfinished(restored):
         (Operation("dvc", LOCK, number=4), RESTORED),
         (Operation("dvc", LOCK, number=3, size=1000), RESTORED),
         (Operation("dvc", RUN, size=505), "heldout: removed .dvc/cache/runs/"),  # before "outs:"
+        (Operation("dvc", RUN, size=-1), "heldout: removed .dvc/cache/runs/"),
     ],
     ids=str,
 )

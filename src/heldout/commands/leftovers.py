@@ -6,7 +6,7 @@ import sqlite3
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -109,13 +109,16 @@ def _committed(path: Path) -> bytes | None:
 
 
 def _half_runs() -> Iterator[Leftover]:
-    """DVC reads the newest file of a run-cache entry, whatever its name: a half one ends in "failed to reproduce"."""
-    for path in _copies(storage.cache_folder().glob("runs/*/*")):
-        if not _is_run(path):
-            yield Leftover(
-                f"{storage.shown(path)} is half an entry of the run-cache, left by a killed dvc: remove it",
-                partial(_remove, path),
-            )
+    """DVC reads the newest file of a run-cache entry, whatever its name, and takes it that there is one."""
+    for folder in sorted(storage.cache_folder().glob("runs/*/*")):
+        halves = [path for path in _copies([folder]) if not _is_run(path)]
+        if halves:
+            line = f"{storage.shown(halves[0])} is half an entry of the run-cache"
+        elif _is_settled(folder) and _is_empty(folder):
+            line = f"{storage.shown(folder)} is an empty entry of the run-cache"
+        else:
+            continue
+        yield Leftover(f"{line}, left by a killed dvc: remove it", partial(_remove_run, folder, halves))
 
 
 def _is_run(path: Path) -> bool:
@@ -183,16 +186,33 @@ def _half_copies() -> Iterator[Leftover]:
 
 
 def _copies(folders: Iterable[Path]) -> Iterator[Path]:
-    root = Path.cwd().resolve()
     for path in (path for folder in sorted(folders) for path in sorted(folder.glob("*.tmp"))):
-        old = time.time() - path.stat().st_mtime > 60 * MINUTES
-        if COPY.search(path.name) and path.is_file() and (old or path.resolve().is_relative_to(root)):
+        if COPY.search(path.name) and path.is_file() and _is_settled(path):
             yield path
+
+
+def _is_settled(path: Path) -> bool:
+    """Whether no other repository's `dvc` can be about to write it."""
+    return path.resolve().is_relative_to(Path.cwd().resolve()) or time.time() - path.stat().st_mtime > 60 * MINUTES
+
+
+def _is_empty(folder: Path) -> bool:
+    try:
+        return folder.is_dir() and not any(folder.iterdir())
+    except PermissionError:
+        return False
+
+
+def _remove_run(folder: Path, halves: list[Path]) -> str:
+    done = _remove(*(halves or [folder]))
+    with suppress(OSError):  # it holds a whole entry as well
+        folder.rmdir()
+    return done
 
 
 def _remove(*paths: Path) -> str:
     for path in paths:
-        path.unlink(missing_ok=True)
+        path.rmdir() if path.is_dir() else path.unlink(missing_ok=True)
     return f"removed {storage.shown(paths[0])}" + (f" and {len(paths) - 1} more" if len(paths) > 1 else "")
 
 

@@ -18,7 +18,7 @@ def kill_at(path: str, event: str, number: int, size: int, group: bool) -> None:
         path: regular expression of the file that is opened for writing, or renamed to.
         event: open or os.rename.
         number: which of such events, from 1.
-        size: open: how many bytes are still written. rename: the file has not its name yet.
+        size: open: how many bytes are still written; -1: not even the file is made. os.rename: it has not its name yet.
         group: kill the process group, `dvc` and all that it started, not this process alone.
     """
     seen = 0
@@ -35,14 +35,14 @@ def kill_at(path: str, event: str, number: int, size: int, group: bool) -> None:
             die(target)
 
     def die(target: str) -> None:
-        if size:  # what the next write adds beyond the limit, the kernel answers with SIGXFSZ, which kills
+        if size > 0:  # what the next write adds beyond the limit, the kernel answers with SIGXFSZ, which kills
             resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
             return
-        if event == "open":
+        if event == "open" and size == 0:
             os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
         os.killpg(0, signal.SIGKILL) if group else os.kill(os.getpid(), signal.SIGKILL)
 
-    if size:
+    if size > 0:
         signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     sys.addaudithook(audit)
