@@ -4,10 +4,7 @@ import json
 import os
 import re
 import shutil
-import subprocess
-import sys
-from functools import partial
-from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 
@@ -94,6 +91,16 @@ def test_freshness_is_not_fooled_by_what_dvc_passes_over(checkout):
     assert "could not judge dvc.lock: './dvc.lock' validation failed" in script(checkout, "freshness", expect=1)
 
 
+def test_an_unfinished_merge(repo):
+    for name, value in {"one": 2, "two": 3}.items():
+        must(repo, f"git checkout -q -b {name} main")
+        (repo / "params.yaml").write_text(f"epochs: {value}\n")
+        must(repo, "git commit -q -a -m change")
+    execute("git", "merge", "one", cwd=repo, expect=1)
+    line = "freshness: git is in the middle of a merge, in conflict: params.yaml: `heldout doctor` has the commands\n"
+    assert script(repo, "freshness", expect=1) == line
+
+
 def test_report_of_a_change(repo):
     (repo / "params.yaml").write_text("epochs: 2\n")
     (repo / "data.json").write_text('{"accuracy": 0.912345, "loss": 0.3}\n')
@@ -137,146 +144,6 @@ def test_report_without_the_base(repo):
     assert script(clone_of(repo, "--depth", "1"), "report", "HEAD~1", expect=1) == line
     assert "received nowhere, which git does not know" in script(repo, "report", "nowhere", expect=1)
     assert "expected a git repository" in script(repo.parent, "freshness", expect=1)
-
-
-def test_reproduce_without_a_remote_or_a_known_one(repo):
-    output = script(clone_of(repo), "reproduce")
-    assert "no default DVC remote is set" in output and "Running stage 'train'" in output
-    (repo / ".dvc/config").write_text("[core]\nremote = nowhere\n")
-    assert last_line(repo).startswith("reproduce: the default DVC remote 'nowhere' is not in .dvc/config: add it with")
-
-
-def last_line(folder: Path, **environment: str) -> str:
-    """How .ci/reproduce ends where it fails; the lines of DVC stand above."""
-    command = [sys.executable, str(ROOT / ".ci/reproduce")]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=os.environ | environment)
-    assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr
-    return done.stderr.splitlines()[-1]
-
-
-@pytest.fixture
-def with_remote(repo, tmp_path):
-    """A repository with a folder remote, pushed, and a folder among its outputs."""
-    (repo / "dvc.yaml").write_text(
-        GRAPH.replace(
-            "cp data.json model.json",
-            "mkdir export && date > export/a && cp data.json model.json && date +%N > export/b",
-        ).replace("outs: [model.json]", "outs: [model.json, export]")
-    )
-    (repo / ".dvc/config").write_text(f"[core]\nremote = store\n['remote \"store\"']\nurl = {tmp_path / 'store'}\n")
-    must(repo, "dvc repro -q", "git add -A", "git commit -q -m remote", "dvc push -q")
-    return repo
-
-
-def test_reproduce_with_a_remote_pulls(with_remote):
-    output = script(clone_of(with_remote), "reproduce")
-    assert "pulling from the DVC remote 'store'" in output and "Running stage" not in output
-    assert (with_remote.parent / "clone/export/b").exists()
-
-
-def stored(repository: Path, oid: str) -> Path:
-    return repository.parent / "store/files/md5" / oid[:2] / oid[2:]
-
-
-def oid(repository: Path, path: str) -> str:
-    lock = yaml.safe_load((repository / "dvc.lock").read_text())
-    return next(out["md5"] for stage in lock["stages"].values() for out in stage["outs"] if out["path"] == path)
-
-
-def test_a_forgotten_push_ends_1_and_names_the_commit(with_remote):
-    shutil.rmtree(with_remote.parent / "store")
-    sha = execute("git", "log", "-1", "--format=%h of %an", cwd=with_remote).stdout.strip()
-    line = last_line(clone_of(with_remote))
-    assert line == (
-        "reproduce: model.json and 1 more: not on the remote 'store': `dvc push --run-cache` where commit "
-        f"{sha} was made, then run this job again"
-    )
-
-
-@pytest.mark.parametrize("lost", ["model.json", "export", "export/b"])
-def test_an_object_that_the_remote_lacks(with_remote, lost):
-    name = lost
-    if lost == "export/b":
-        listing = json.loads(stored(with_remote, oid(with_remote, "export")).read_text())
-        stored(with_remote, next(item["md5"] for item in listing if item["relpath"] == "b")).unlink()
-        name = "export"
-    else:
-        stored(with_remote, oid(with_remote, lost)).unlink()
-    assert last_line(clone_of(with_remote)).startswith(
-        f"reproduce: {name}: not on the remote 'store': `dvc push --run-c"
-    )
-
-
-def test_a_damaged_object_is_not_taken(with_remote):
-    path = stored(with_remote, oid(with_remote, "model.json"))
-    path.chmod(0o644)
-    path.write_text('{"accuracy": 1.0}\n')
-    line = last_line(clone_of(with_remote))
-    assert line.startswith(f"reproduce: model.json: damaged on the remote 'store' ({path} has another md5): delete it")
-    assert not (with_remote.parent / "clone/model.json").exists()
-
-
-class Guarded(SimpleHTTPRequestHandler):
-    """A folder behind a password."""
-
-    def do_GET(self):
-        if self.headers.get("Authorization") == "Basic dTpw":  # u:p
-            super().do_GET()
-        else:
-            self.send_error(401 if "Authorization" not in self.headers else 403)
-
-    do_HEAD = do_GET
-
-    def log_message(self, *_):
-        pass
-
-
-@pytest.fixture
-def guarded(with_remote):
-    """The remote behind an HTTP server that asks for a password; the clone's configuration to add the rest to."""
-    handler = partial(Guarded, directory=str(with_remote.parent / "store"))
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        Thread(target=server.serve_forever, daemon=True).start()
-        clone = clone_of(with_remote)
-        url = f"http://127.0.0.1:{server.server_port}"
-        (clone / ".dvc/config").write_text(f"[core]\nremote = web\n['remote \"web\"']\nurl = {url}\n")
-        yield clone
-        server.shutdown()
-
-
-def test_a_remote_with_and_without_its_password(guarded):
-    config = guarded / ".dvc/config"
-    without = config.read_text()
-    assert last_line(guarded).startswith("reproduce: model.json and 1 more: the remote 'web' refuses this job (")
-    config.write_text(without + "auth = basic\nuser = u\npassword = x\n")
-    line = last_line(guarded)
-    assert "the remote 'web' refuses this job (" in line and line.endswith(
-        "credentials; a fork's pull request gets none"
-    )
-    config.write_text(without + "auth = basic\nuser = u\npassword = p\n")
-    script(guarded, "reproduce")
-    assert (guarded / "export/b").exists()
-
-
-@pytest.mark.parametrize(
-    ("url", "environment", "expected"),
-    [
-        ("http://127.0.0.1:9", {}, "the remote 'away' does not answer ("),
-        ("ssh://127.0.0.1:9/x", {}, "the remote 'away' does not answer ("),
-        ("s3://bucket/x", {}, "the remote 'away' refuses this job (NoCredentialsError: Unable to locate credentials)"),
-        (
-            "s3://bucket/x",
-            {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"},
-            "the remote 'away' does not answer (",
-        ),
-    ],
-)
-def test_a_remote_that_is_away(with_remote, url, environment, expected):
-    clone = clone_of(with_remote)
-    endpoint = "endpointurl = http://127.0.0.1:9\n" if url.startswith("s3") else ""
-    (clone / ".dvc/config").write_text(f"[core]\nremote = away\n['remote \"away\"']\nurl = {url}\n{endpoint}")
-    nobody = {"AWS_EC2_METADATA_DISABLED": "true", "HOME": str(clone)}
-    assert expected in last_line(clone, **nobody, **environment)
 
 
 NOTES = "/projects/5/merge_requests/7/notes"

@@ -10,7 +10,7 @@ import yaml
 from conftest import execute
 
 pytestmark = pytest.mark.slow
-REMEDY = "run `dvc repro` and commit dvc.lock, code.yaml, metrics/ and plots/\n"
+REMEDY = "run `dvc repro -f -s split evaluate` and commit dvc.lock, metrics/ and plots/\n"
 
 
 def gate(repository: Path, expect: int) -> str:

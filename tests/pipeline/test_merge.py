@@ -2,6 +2,8 @@
 
 import json
 import re
+import shlex
+from pathlib import Path
 
 import pytest
 import yaml
@@ -9,6 +11,10 @@ from conftest import ROOT, change, commit, execute, stages_run
 
 pytestmark = pytest.mark.slow
 GENERATED = "dvc.lock code.yaml metrics plots"
+RESTORE = f"git restore --source=HEAD --staged --worktree -- {GENERATED}"
+REMEDY = "run `dvc repro` and commit dvc.lock, code.yaml, metrics/ and plots/\n"
+TRAINED, SCORED = {"train": {"label_smoothing": 0.1}}, {"evaluate": {"top_k": 3}}
+LIMITED, SKIPPED = {"data": {"max_megapixels": 90}}, {"data": {"on_problem": "skip"}}  # neither moves an output
 
 
 def test_a_merge_of_two_branches_ends_by_three_commands(restored):
@@ -37,3 +43,87 @@ def test_a_merge_of_two_branches_ends_by_three_commands(restored):
     assert stages["export"]["params"]["params.yaml"]["export"]["tolerance"] == 0.001
     assert "top_3_accuracy" in json.loads((restored / "metrics/eval.json").read_text(encoding="utf-8"))
     assert len(execute("git", "log", "-1", "--format=%P", cwd=restored).stdout.split()) == 2
+
+
+def gate(repository: Path, expect: int = 0) -> str:
+    return execute(str(ROOT / ".ci/freshness"), cwd=repository, expect=expect).stdout
+
+
+def branch(repository: Path, name: str, values: dict, run: bool = True) -> None:
+    """A branch of main that changes params and, if asked, runs what follows."""
+    execute("git", "checkout", "-q", "-b", name, "main", cwd=repository)
+    execute("dvc", "checkout", "-q", cwd=repository)
+    change(repository, values)
+    if run:
+        execute("dvc", "repro", cwd=repository)
+    commit(repository)
+
+
+def end_merge(repository: Path) -> list[str]:
+    """The commands of docs/updating.md; the stages that ran."""
+    execute(*shlex.split(RESTORE), cwd=repository)
+    assert execute("git", "ls-files", "--unmerged", cwd=repository).stdout == ""
+    output = execute("dvc", "repro", cwd=repository).stdout
+    commit(repository)
+    return stages_run(output)
+
+
+def results(repository: Path) -> dict[str, bytes]:
+    """The files that git keeps of what stages write."""
+    names = execute("git", "ls-files", "dvc.lock", "code.yaml", "metrics", "plots", cwd=repository).stdout.split()
+    return {name: (repository / name).read_bytes() for name in names}
+
+
+@pytest.fixture
+def clean_run(finished, tmp_path):
+    """A function: what a clone of `finished` writes that runs with these params at once."""
+
+    def run(*values: dict) -> dict[str, bytes]:
+        execute("git", "clone", "-q", str(finished), "clean", cwd=tmp_path)
+        execute("dvc", "pull", "-q", cwd=tmp_path / "clean")
+        merged: dict = {}
+        for sections in values:
+            for name, keys in sections.items():
+                merged[name] = merged.get(name, {}) | keys
+        change(tmp_path / "clean", merged)
+        execute("dvc", "repro", cwd=tmp_path / "clean")
+        return results(tmp_path / "clean")
+
+    return run
+
+
+def test_two_branches_that_both_ran_conflict_and_end_in_what_a_clean_run_writes(restored, clean_run):
+    branch(restored, "one", TRAINED)
+    branch(restored, "two", SCORED)
+    merged = execute("git", "merge", "one", cwd=restored, expect=1).stdout
+    assert {"dvc.lock", "metrics/eval.json"} <= {line.split()[-1] for line in merged.splitlines() if "CONFLICT" in line}
+    line = gate(restored, expect=1)
+    assert line.startswith("freshness: git is in the middle of a merge, in conflict: dvc.lock metrics/eval.json")
+    assert line.endswith(": `heldout doctor` has the commands\n") and line.count("\n") == 1
+    end_merge(restored)
+    assert gate(restored) == "dvc.lock is fresh\n"
+    assert results(restored) == clean_run(TRAINED, SCORED)
+
+
+def test_a_branch_that_did_not_run_merges_without_a_conflict_and_is_stale(restored, clean_run):
+    branch(restored, "one", LIMITED)
+    branch(restored, "two", SCORED, run=False)
+    execute("git", "merge", "-q", "-m", "merge", "one", cwd=restored)
+    line = f"freshness: dvc.lock is stale, changed stages: evaluate (those after them may follow): {REMEDY}"
+    assert gate(restored, expect=1) == line
+    assert end_merge(restored) == ["evaluate"]
+    assert gate(restored) == "dvc.lock is fresh\n"
+    assert results(restored) == clean_run(LIMITED, SCORED)
+
+
+def test_two_branches_that_git_merges_line_by_line(restored, clean_run):
+    """As before 0.2, without .gitattributes: git makes a dvc.lock of a run that never was, which only the docs undo."""
+    execute("git", "rm", "-q", ".gitattributes", cwd=restored)
+    commit(restored)
+    branch(restored, "one", LIMITED)
+    branch(restored, "two", SKIPPED)
+    execute("git", "merge", "-q", "--no-commit", "one", cwd=restored)
+    assert gate(restored) == "dvc.lock is fresh\n"
+    assert end_merge(restored) == ["index"]
+    assert gate(restored) == "dvc.lock is fresh\n"
+    assert results(restored) == clean_run(LIMITED, SKIPPED)
