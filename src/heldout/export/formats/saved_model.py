@@ -35,6 +35,8 @@ def write(model: keras.Model, path: Path) -> None:
     module = tf.Module()
     module.model_variables = [variable.value for variable in model.variables]
     module.serve = serve
+    for folder in (path, path / "assets", path / "variables"):
+        folder.mkdir()  # TensorFlow's own have mode 755 whatever the umask, closed to a group that writes
     tf.saved_model.save(module, str(path), signatures={"serving_default": serve, "serve": serve})
     fingerprint = fingerprint_pb2.FingerprintDef.FromString((path / "fingerprint.pb").read_bytes())
     fingerprint.uuid = str(fingerprint.saved_model_checksum)
