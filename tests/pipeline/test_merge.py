@@ -101,7 +101,7 @@ def test_two_branches_that_both_ran_conflict_and_end_in_what_a_clean_run_writes(
     assert line.startswith("freshness: git is in the middle of a merge, in conflict: dvc.lock metrics/eval.json")
     assert line.endswith(": `heldout doctor` has the commands\n") and line.count("\n") == 1
     end_merge(restored)
-    assert gate(restored) == "dvc.lock is fresh\n"
+    assert gate(restored).endswith("dvc.lock is fresh\n")
     assert results(restored) == clean_run(TRAINED, SCORED)
 
 
@@ -112,7 +112,7 @@ def test_a_branch_that_did_not_run_merges_without_a_conflict_and_is_stale(restor
     line = f"freshness: dvc.lock is stale, changed stages: evaluate (those after them may follow): {REMEDY}"
     assert gate(restored, expect=1) == line
     assert end_merge(restored) == ["evaluate"]
-    assert gate(restored) == "dvc.lock is fresh\n"
+    assert gate(restored).endswith("dvc.lock is fresh\n")
     assert results(restored) == clean_run(LIMITED, SCORED)
 
 
@@ -123,7 +123,7 @@ def test_two_branches_that_git_merges_line_by_line(restored, clean_run):
     branch(restored, "one", LIMITED)
     branch(restored, "two", SKIPPED)
     execute("git", "merge", "-q", "--no-commit", "one", cwd=restored)
-    assert gate(restored) == "dvc.lock is fresh\n"
+    assert gate(restored).endswith("dvc.lock is fresh\n")
     assert end_merge(restored) == ["index"]
-    assert gate(restored) == "dvc.lock is fresh\n"
+    assert gate(restored).endswith("dvc.lock is fresh\n")
     assert results(restored) == clean_run(LIMITED, SKIPPED)

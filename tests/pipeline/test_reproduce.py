@@ -1,10 +1,12 @@
 """What .ci/reproduce does with a remote that lacks, hides or has damaged something: real remotes, real refusals."""
 
 import base64
+import os
 import re
 import shutil
 import socket
 import subprocess
+import sys
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -139,6 +141,20 @@ def test_a_forgotten_push_names_what_and_whose(repo, tmp_path, monkeypatch):
     must(repo, "dvc push -q parts")
     shutil.rmtree(tmp_path / "clone")
     assert f"lacks model.json: {PUSH}{BEN}" in fault(clone_of(repo))
+
+
+def test_a_forgotten_push_where_a_stage_is_stale_as_well(repo):
+    clone = clone_of(repo)
+    (clone / "params.yaml").write_text("epochs: 2\n")
+    assert "lacks model.json, parts: " in fault(clone)
+
+
+def test_without_the_packages(repo, tmp_path, monkeypatch):
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/python3").write_text(f'#!/bin/sh\nexec "{sys.executable}" -S "$@"\n')
+    (tmp_path / "bin/python3").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
+    assert "cannot import dvc: run `make setup` and put .venv/bin on PATH" in fault(clone_of(repo))
 
 
 def test_the_author_is_that_of_the_output_and_not_of_the_last_commit(repo):
