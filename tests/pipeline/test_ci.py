@@ -212,7 +212,7 @@ def test_a_damaged_object_is_not_taken(with_remote):
     path.chmod(0o644)
     path.write_text('{"accuracy": 1.0}\n')
     line = last_line(clone_of(with_remote))
-    assert line.startswith(f"reproduce: model.json: damaged on the remote 'store' ({path} has another md5): delete it")
+    assert line.startswith(f"reproduce: model.json: damaged on the remote 'store': see that {path} is deleted there")
     assert not (with_remote.parent / "clone/model.json").exists()
 
 
