@@ -69,7 +69,7 @@ def write_image(path: Path, seed: int, size: tuple[int, int] = (24, 32)) -> None
 
 @pytest.fixture(scope="session", autouse=True)
 def environment(tmp_path_factory):
-    """This interpreter's commands first, and DVC and git that touch nothing of the person's own."""
+    """This interpreter's commands first, DVC and git that touch nothing of the person's own, nothing of `make test`."""
     private = tmp_path_factory.mktemp("private")
     names = ("AUTHOR_NAME", "COMMITTER_NAME", "AUTHOR_EMAIL", "COMMITTER_EMAIL")
     values = {
@@ -82,7 +82,7 @@ def environment(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         for name, value in values.items():
             patch.setenv(name, value)
-        for name in [name for name in os.environ if name.startswith("DVC_") and name not in values]:
+        for name in [name for name in os.environ if name.startswith(("DVC_", "MAKE", "MFLAGS")) and name not in values]:
             patch.delenv(name)
         yield
 

@@ -284,9 +284,11 @@ DATA_JSON = b"""{
   "problems_conflict": 0,
   "problems_hidden": 1,
   "problems_unlisted": 0,
+  "problems_other": 0,
   "leaks_identical_images": 1,
   "leaks_near_duplicate_clusters": 1,
   "leaks_groups": 1,
+  "test_fingerprint": 39011911810805,
   "random_split_leakage": 0.10875
 }
 """
