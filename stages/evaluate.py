@@ -1,6 +1,6 @@
-"""Score the model on the held-out test images, and draw what a reviewer looks at.
+"""Score the predictions of the held-out test images, and draw what a reviewer looks at; no TensorFlow.
 
-$ python -m stages.evaluate data/splits/test.csv data/processed/test models metrics/history.csv metrics plots
+$ python -m stages.evaluate data/splits/test.csv data/classes.txt data/predictions metrics/history.csv metrics plots
 """
 
 import sys
@@ -9,17 +9,20 @@ import pandas as pd
 
 from heldout.core import atomic, code, params
 from heldout.data import manifest
-from heldout.evaluation import metrics, plots, predictions
+from heldout.evaluation import metrics, plots, probabilities
 
 
-def main(test_csv: str, test: str, model_folder: str, history_csv: str, metrics_folder: str, plots_folder: str) -> None:
+def main(
+    test_csv: str, classes_txt: str, predictions: str, history_csv: str, metrics_folder: str, plots_folder: str
+) -> None:
     """Write the scores, one row an image, the confusion matrix and the learning curves."""
     code.check(__file__)
-    params.check_versions("tensorflow", "keras", "scikit-learn")
+    params.check_versions("scikit-learn")
     settings = params.section("evaluate", metrics.scores)
-    _, class_names, images, labels, probabilities = predictions.predict_split(model_folder, test)
+    class_names = manifest.read_class_names(classes_txt)
+    test = probabilities.read(f"{predictions}/test")
     rows = manifest.read(test_csv).sort_values(["id", "label"])  # the order of the shards
-    table = metrics.predictions(images.ids, labels, probabilities, class_names)
+    table = metrics.predictions(test.ids, probabilities.class_numbers(test, class_names), test.values, class_names)
     table.insert(1, "path", rows["path"].to_numpy())
     scores = metrics.scores(table, len(class_names), **settings)
     atomic.write_metrics(f"{metrics_folder}/eval.json", scores)
