@@ -3,6 +3,7 @@
 import fcntl
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -84,6 +85,10 @@ def environment(tmp_path_factory):
             patch.setenv(name, value)
         for name in [name for name in os.environ if name.startswith(("DVC_", "MAKE", "MFLAGS")) and name not in values]:
             patch.delenv(name)
+        if (
+            signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+        ):  # what nohup starts ignores it, and so would our `dvc repro`
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         yield
 
 
