@@ -86,7 +86,9 @@ def calibration_error(confidence: np.ndarray, correct: np.ndarray, groups: np.nd
         covariance = intervals.group_covariance(deviations, bins, groups, len(counts))
         largest, seen = (sizes**2).sum() / len(groups), weights @ variances
         design_effect = np.clip(weights @ np.diag(covariance) / seen, 1, largest) if seen else largest
-        cautious = covariance * intervals.student_ratio(len(sizes)) ** 2 + np.diag(design_effect * extra)
+        cautious = covariance * intervals.student_ratio(np.bincount(groups, deviations)) ** 2 + np.diag(
+            design_effect * extra
+        )
     error = intervals.distance(means, weights, covariance, cautious)
     return error._replace(high=min(error.high, 1.0))
 

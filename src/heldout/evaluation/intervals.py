@@ -64,25 +64,28 @@ def score(
     """A score in [0, 1]: Wilson's interval at its effective sample size, Student's quantile where there are groups.
 
     The effective sample size is that at which a proportion had the score's variance (Kish 1965; for groups Korn and
-    Graubard 1998, with groups - 1 degrees of freedom). For a proportion of independent images this is Wilson's
-    interval. A score of 0 or 1 has no variance to see: then a group counts as one image of its own size (no two of its
-    images differ), the cautious end. A single group of several images says nothing: [0, 1].
+    Graubard 1998). For a proportion of independent images this is Wilson's interval. The degrees of freedom are
+    Satterthwaite's (1946): a few groups that hold all mistakes leave the variance itself in doubt.
+
+    A score of 0 or 1 has no variance to see: then a group counts as one image of its own size (no two of its images
+    differ), the cautious end. A single group of several images says nothing: [0, 1].
 
     Args:
         value: the score.
         influence: (n,), of the score.
         groups: their numbers (n,).
         images: the effective sample size of a perfect score of independent images (n for an accuracy).
-        limit: of the effective sample size, `images` by default: a variance from a few mistakes is too small.
+        limit: of the effective sample size, `images` by default: a variance from a few mistakes is too small. Where
+            there is none (inf), Student's quantile is to make up for that.
     """
     sums, design_effect = _by_group(influence, groups)
     if len(sums) == 1 < len(influence):
         return Interval(value, 0.0, 1.0)
-    variance = float((sums**2).sum()) / len(influence) ** 2
-    quantile = QUANTILE
+    variance, quantile = float((sums**2).sum()) / len(influence) ** 2, QUANTILE
     if len(sums) < len(influence):
         variance *= len(sums) / (len(sums) - 1)
-        quantile = float(special.stdtrit(len(sums) - 1, 1 - TAIL))
+    if len(sums) < len(influence) or limit is not None:
+        quantile *= student_ratio(sums)
     size = images / design_effect
     if variance > 0 and 0 < value < 1:
         size = min(value * (1 - value) / variance, images if limit is None else limit)
@@ -109,7 +112,7 @@ def mean_loss(losses: np.ndarray, groups: np.ndarray, mistake: float) -> Interva
     if len(sums) < n:
         variance = float((sums**2).sum()) / n**2 * len(sums) / max(len(sums) - 1, 1)
         design_effect = np.clip(variance / independent, 1, largest_effect) if independent else largest_effect
-        variance = max(variance, independent) * student_ratio(len(sums)) ** 2
+        variance = max(variance, independent) * student_ratio(sums) ** 2
     if len(sums) == 1:  # nothing to see a variance by
         variance = max(variance, value**2)
     low = special.gammaincinv(value**2 / variance, TAIL) * variance / value if variance and value else value
@@ -152,9 +155,12 @@ def group_covariance(deviations: np.ndarray, bins: np.ndarray, groups: np.ndarra
     return means.T @ means * num_groups / max(num_groups - 1, 1)
 
 
-def student_ratio(num_groups: int) -> float:
-    """Student's quantile over the normal one: how much wider an interval is whose variance is from few groups."""
-    return float(special.stdtrit(max(num_groups - 1, 1), 1 - TAIL)) / QUANTILE
+def student_ratio(sums: np.ndarray) -> float:
+    """Student's quantile over the normal one, for a variance that is the sum of the squares of `sums`, (groups,)."""
+    squares, limit = sums**2, max(len(sums) - 1, 1)
+    spread = float((squares**2).sum() - squares.sum() ** 2 / len(sums))
+    freedom = min(2 * float(squares.sum()) ** 2 / spread, limit) if spread > 0 else limit
+    return float(special.stdtrit(freedom, 1 - TAIL)) / QUANTILE
 
 
 def _by_group(values: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, float]:
