@@ -101,7 +101,7 @@ def git_cost(n: int) -> None:
             who = ["-c", "user.name=benchmark", "-c", "user.email=benchmark"]
             subprocess.run(["git", "-C", folder, "add", "."], check=True)
             subprocess.run(["git", "-C", folder, *who, "commit", "-qm", str(commit)], check=True)
-            subprocess.run(["git", "-C", folder, "gc", "-q", "--aggressive", "--prune=now"], check=True)
+            subprocess.run(["git", "-C", folder, "gc", "-q", "--prune=now"], check=True)
             sizes.append(sum(path.stat().st_size for path in Path(folder, ".git/objects").rglob("*.pack")) / 1e6)
         one = Path(folder, "predictions.csv").stat().st_size / 1e6
     print(f"{n:>8,} images{one:>8.1f} MB the file{sizes[0]:>8.1f} MB one commit{sizes[-1]:>8.1f} MB ten", flush=True)

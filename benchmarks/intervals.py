@@ -17,7 +17,6 @@ from heldout.evaluation import intervals, metrics
 ACCURACIES, SIZES, RHOS = (0.5, 0.9, 0.99), (30, 300, 3000), (0.1, 0.3)
 NUM_CLASSES = 10
 MARGINS = {0.54: 2.2, 0.89: 5.5, 0.995: 14.0}  # of the label's logit, for about these accuracies
-LOSSES = ("log_loss", "brier_score", "expected_calibration_error")
 
 
 def draw_groups(n: int, generator: np.random.Generator) -> np.ndarray:
@@ -117,13 +116,13 @@ def main() -> None:
         for margin in MARGINS.values():
             truth = all_scores(*draw_predictions(200_000, margin, grouped, generator))
             if margin == 2.2:
-                print_row("accuracy", "images", *truth)
+                print_row("accuracy", "images", *(name.replace("_", " ") for name in truth))
                 print("|---" * (2 + len(truth)) + "|")
             for n in SIZES:
                 coverage = score_coverage(margin, n, grouped, others if n < 3000 else others // 2, truth, generator)
                 print_row(f"{truth['accuracy'].value:.3f}", n, *coverage.values())
     print(f"\nscipy.stats.bootstrap, 499 resamples, {others // 5} exams of 300 independent images:\n")
-    print_row("accuracy", "method", "accuracy", "macro_f1", "log_loss", "brier_score")
+    print_row("accuracy", "method", "accuracy", "macro f1", "log loss", "brier score")
     print("|---" * 6 + "|")
     for margin in MARGINS.values():
         truth = all_scores(*draw_predictions(200_000, margin, False, generator))

@@ -44,7 +44,7 @@ def fit_temperature(probabilities: np.ndarray, labels: np.ndarray) -> tuple[floa
     lowest, highest = map(math.log, TEMPERATURES)
     for end, sign in ((lowest, 1), (highest, -1)):
         if derivative(end) * sign > 0:
-            temperature = math.exp(end)
+            temperature = round(math.exp(end), 6)
             return temperature, f"temperature {temperature:g}: the end of its range, the log loss of val falls beyond"
     return round(math.exp(optimize.brentq(derivative, lowest, highest, xtol=1e-8)), 6), ""
 
