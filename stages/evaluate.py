@@ -1,6 +1,6 @@
 """Score the predictions of the held-out test images, and draw what a reviewer looks at; no TensorFlow.
 
-$ python -m stages.evaluate data/splits/test.csv data/classes.txt data/predictions metrics/history.csv metrics plots
+$ python -m stages.evaluate data/splits data/classes.txt data/predictions metrics/history.csv metrics plots
 """
 
 import sys
@@ -9,29 +9,27 @@ import pandas as pd
 
 from heldout.core import atomic, code, params
 from heldout.data import manifest
-from heldout.evaluation import metrics, plots, probabilities
+from heldout.evaluation import evaluate, plots, probabilities
 
 
 def main(
-    test_csv: str, classes_txt: str, predictions: str, history_csv: str, metrics_folder: str, plots_folder: str
+    splits: str, classes_txt: str, predictions: str, history_csv: str, metrics_folder: str, plots_folder: str
 ) -> None:
-    """Write the scores, one row an image, the confusion matrix and the learning curves."""
+    """Write the scores, the temperature and threshold, the tables, the confusion matrix and the learning curves."""
     code.check(__file__)
-    params.check_versions("scikit-learn")
-    settings = params.section("evaluate", metrics.scores)
+    params.check_versions("numpy")
+    settings = params.section("evaluate", evaluate.evaluate)
     class_names = manifest.read_class_names(classes_txt)
-    test = probabilities.read(f"{predictions}/test")
-    rows = manifest.read(test_csv).sort_values(["id", "label"])  # the order of the shards
-    table = metrics.predictions(test.ids, probabilities.class_numbers(test, class_names), test.values, class_names)
-    table.insert(1, "path", rows["path"].to_numpy())
-    scores = metrics.scores(table, len(class_names), **settings)
-    atomic.write_metrics(f"{metrics_folder}/eval.json", scores)
-    manifest.write(table, f"{metrics_folder}/predictions.csv")
-    plots.confusion(table, class_names, f"{plots_folder}/confusion.png")
+    predicted = {split: probabilities.read(f"{predictions}/{split}") for split in ("val", "test")}
+    manifests = {split: manifest.read(f"{splits}/{split}.csv") for split in ("train", "val", "test")}
+    result = evaluate.evaluate(predicted, manifests, class_names, **settings)
+    atomic.write_metrics(f"{metrics_folder}/eval.json", result.scores)
+    atomic.write_metrics(f"{metrics_folder}/calibration.json", result.calibration)
+    for name, table in result.tables.items():
+        manifest.write(table, f"{metrics_folder}/{name}.csv")
+    plots.confusion(result.tables["predictions"], class_names, f"{plots_folder}/confusion.png")
     plots.curves(pd.read_csv(history_csv), f"{plots_folder}/curves.png")
-    print("evaluate: " + ", ".join(f"{name} {value:.4g}" for name, value in scores.items()))
-    if absent := metrics.absent_classes(table, class_names):
-        print(f"evaluate: no test image, so no score, for {len(absent)} classes: {', '.join(absent[:20])}")
+    print("\n".join(f"evaluate: {line}" for line in [evaluate.verdict(result.scores), *result.notes]))
 
 
 if __name__ == "__main__":

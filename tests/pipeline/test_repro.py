@@ -21,10 +21,11 @@ from heldout.core import params
 
 pytestmark = pytest.mark.slow
 
-# Values that no schema tells: names of folders and files, patterns.
-BY_HAND = {
+# Values that no schema tells: names of folders, files and columns, patterns.
+BY_HAND: dict[str, Any] = {
     "data.dir": "data/other",
     "data.group_pattern": "(..)[.]png",
+    "evaluate.slices": ["text"],
     "model.architecture": "resnet",
     "model.weights": "none",
 }
