@@ -9,7 +9,9 @@ import pandas as pd
 
 from heldout.core import atomic, code, params
 from heldout.data import manifest
-from heldout.evaluation import metrics, plots, probabilities
+from heldout.evaluation import metrics, probabilities
+from heldout.evaluation.plots.confusion import confusion
+from heldout.evaluation.plots.curves import curves
 
 
 def main(
@@ -27,8 +29,8 @@ def main(
     scores = metrics.scores(table, len(class_names), **settings)
     atomic.write_metrics(f"{metrics_folder}/eval.json", scores)
     manifest.write(table, f"{metrics_folder}/predictions.csv")
-    plots.confusion(table, class_names, f"{plots_folder}/confusion.png")
-    plots.curves(pd.read_csv(history_csv), f"{plots_folder}/curves.png")
+    confusion(table, class_names, f"{plots_folder}/confusion.png")
+    curves(pd.read_csv(history_csv), f"{plots_folder}/curves.png")
     print("evaluate: " + ", ".join(f"{name} {value:.4g}" for name, value in scores.items()))
     if absent := metrics.absent_classes(table, class_names):
         print(f"evaluate: no test image, so no score, for {len(absent)} classes: {', '.join(absent[:20])}")

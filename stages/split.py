@@ -8,7 +8,7 @@ import sys
 
 from heldout.core import atomic, code, params
 from heldout.data import manifest, split, statistics
-from heldout.evaluation import plots
+from heldout.evaluation.plots.splits import class_by_split
 
 
 def main(
@@ -31,7 +31,7 @@ def main(
     summary = statistics.summarize(index, index["split"], manifest.read(problems_csv))
     atomic.write_metrics(data_json, summary)
     manifest.write(counts.reset_index(names="label"), classes_csv)
-    plots.class_by_split(counts, plot)
+    class_by_split(counts, plot)
     print("\n".join(statistics.describe(summary, counts, fractions, index[index["fills_gap"]])))
 
 

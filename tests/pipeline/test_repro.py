@@ -131,7 +131,7 @@ def test_comments_rerun_the_stage_code_alone(restored):
 
 
 def test_an_edit_reruns_the_stages_that_import_it_and_params_diff_names_them(restored):
-    append(restored, "evaluation/plots.py", "EDIT = 1\n")
+    append(restored, "evaluation/plots/style.py", "EDIT = 1\n")
     assert stages_run(execute("dvc", "repro", cwd=restored).stdout) == ["code", "split", "evaluate"]
     commit(restored)
     difference = json.loads(execute("dvc", "params", "diff", "--json", "HEAD~1", cwd=restored).stdout)
