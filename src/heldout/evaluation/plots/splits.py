@@ -62,7 +62,6 @@ def _draw_by_size(counts: pd.DataFrame, path: str | Path) -> None:
         axes.xaxis.set_major_formatter("{x:,.0f}")
         axes.grid(axis="y", alpha=0.3)
     lines = [f"{row[0]}: " + " + ".join(f"{count:,}" for count in row[1:-1]) for row in counts.itertuples()]
-    listed = style.NUM_LISTED
     headings = (f"largest ({' + '.join(splits)} images)", style.class_axis("smallest", counts.index))
     style.draw_lists(
         below, dict(zip(headings, (lines[: style.NUM_LISTED], lines[: -style.NUM_LISTED - 1 : -1]), strict=True))
