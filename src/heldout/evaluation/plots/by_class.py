@@ -28,8 +28,9 @@ def f1_by_class(table: pd.DataFrame, class_names: list[str], path: str | Path) -
     style.name_rows(axes, labels, [f"{count:,}" for count in shown["support"]], "images")
     axes.set(xlim=(-0.02, 1.02), xlabel="F1 with its 95 % interval", ylabel=style.class_axis("class", labels))
     which = f"the {MAX_ROWS} lowest of {len(tested):,} classes" if len(tested) > MAX_ROWS else "the lowest first"
-    absent = f"\n{len(table) - len(tested):,} classes without a test image are left out"
-    axes.set_title(f"F1 by class: {which}" + absent * (len(tested) < len(table)))
+    absent = len(table) - len(tested)
+    left_out = f"\nleft out, without a test image: {absent:,}" if absent else ""
+    axes.set_title(f"F1 by class: {which}{left_out}")
     figure.legend(
         [macro], [f"mean of all classes: {tested['f1'].mean():.3f}"], loc="outside lower center", frameon=False
     )

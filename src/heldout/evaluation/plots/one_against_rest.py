@@ -31,7 +31,8 @@ def one_against_rest(
         true, score = numbers == number, probabilities[:, number]
         false_rate, true_rate, _ = roc_curve(true, score)
         precision, recall, _ = precision_recall_curve(true, score)
-        label = f"{names[number]}: AUC {roc_auc_score(true, score):.4f}, "
+        # "class" in front: matplotlib leaves a label with an underscore in front out of the legend.
+        label = f"class {names[number]}: AUC {roc_auc_score(true, score):.4f}, "
         label += f"average precision {average_precision_score(true, score):.4f}, {true.sum():,} of {len(true):,} images"
         left.plot(*_thin(false_rate, true_rate), color=color, linestyle=dash, label=label)
         right.plot(*_thin(recall, precision), color=color, linestyle=dash, drawstyle="steps-pre")
@@ -42,7 +43,8 @@ def one_against_rest(
         axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), box_aspect=1)
         axes.grid(alpha=0.3)
     figure.suptitle(style.class_axis(which, [names[number] for number in shown]), fontsize=11)
-    figure.legend(loc="outside lower center", frameon=False, fontsize=9)
+    if shown:
+        figure.legend(loc="outside lower center", frameon=False, fontsize=9)
     style.save(figure, path)
 
 

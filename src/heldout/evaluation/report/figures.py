@@ -56,12 +56,21 @@ def explanations(
     rows = rows[rows["id"].isin(images.ids)]
     return [
         Figure(
-            [picture, sheet.overlay(picture, heatmap)], row.label, row.predicted, [row.reason], paths.get(row.id, "")
+            [picture, sheet.overlay(picture, heatmap)],
+            row.label,
+            row.predicted,
+            [_reason(row.reason)],
+            paths.get(row.id, ""),
         )
         for picture, heatmap, row in zip(
             _pixels(images, rows["id"]), heatmaps[rows.index.to_numpy()], rows.itertuples(), strict=True
         )
     ]
+
+
+def _reason(text: str) -> str:
+    """Why an image is explained, without the names that stand beside it."""
+    return "of a frequent confusion" if text.startswith("confusion ") else text
 
 
 def write_sheet(figures: list[Figure], class_names: list[str], other: str, title: str, path: str) -> None:
