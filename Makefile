@@ -10,13 +10,13 @@ EXTRAS := --extra s3 --extra ssh --extra gs --extra azure --extra watch
 COMPILE := uv pip compile --quiet --universal --fork-strategy fewest --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header --group dev $(EXTRAS) $(UPGRADE)
 # What the stages write into DVC's cache: `make graph` writes this line.
-OUTS := data/sample data/index.csv data/problems.csv data/splits/train.csv data/splits/val.csv data/splits/test.csv data/classes.txt data/processed models/model.weights.h5 models/model.json data/predictions export
+OUTS := data/sample data/index.csv data/problems.csv data/splits/train.csv data/splits/val.csv data/splits/test.csv data/classes.txt data/processed models/model.weights.h5 models/model.json data/predictions export report/index.html
 FAST := $(addprefix tests/,core data augmentation evaluation commands)
 LEFT_OUT := $(filter-out $(FAST),$(patsubst %/,%,$(filter-out tests/__pycache__/,$(wildcard tests/*/))))
 # A copied or moved clone would run the commands, and import the code, of the folder in which its .venv was made.
 MOVED := $(shell sed -n 's/^command = .* -m venv //p' $(VENV)/pyvenv.cfg 2>/dev/null | \
 	{ read -r made; test -z "$$made" || test "$$made" = "$$(pwd -P)/$(VENV)" || echo yes; })
-VERSIONS := ai-edge-litert|keras|mlxtend|numpy|opencv-python-headless|pillow|scikit-learn|tensorflow
+VERSIONS := ai-edge-litert|jinja2|keras|matplotlib|mlxtend|numpy|opencv-python-headless|pillow|scikit-learn|scipy|tensorflow
 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DVC_NO_ANALYTICS := 1

@@ -27,7 +27,8 @@ def measure(step: str, num_classes: int) -> None:
     """One step, in this process."""
     from heldout.augmentation import preview
     from heldout.data import split
-    from heldout.evaluation import plots
+    from heldout.evaluation.plots.confusion import confusion
+    from heldout.evaluation.plots.splits import class_by_split
 
     names = np.array([f"class {number:05d}" for number in range(num_classes)], object)
     index = pd.DataFrame({"label": np.repeat(names, 6), "split": "", "group": "", "cluster": ""})
@@ -39,8 +40,8 @@ def measure(step: str, num_classes: int) -> None:
     work = {
         "hash": lambda: split.assign(index, method="hash", **SETTINGS),
         "stratified": lambda: split.assign(index, method="stratified", **SETTINGS),
-        "split.png": lambda: plots.class_by_split(counts, picture),
-        "confusion.png": lambda: plots.confusion(
+        "split.png": lambda: class_by_split(counts, picture),
+        "confusion.png": lambda: confusion(
             pd.DataFrame({"label": names, "predicted": predicted}), list(names), picture
         ),
         "classes.png": lambda: preview.class_sheet(np.zeros((len(index), 8, 8, 3), np.uint8), index["label"], picture),

@@ -13,7 +13,7 @@ from heldout.data import shards
 def main(train_folder: str, classes_png: str, augment_png: str) -> None:
     """One row a class: its first images; and images beside what seven epochs make of them."""
     code.check(__file__)
-    params.check_versions("opencv-python-headless", "numpy")
+    params.check_versions("opencv-python-headless", "numpy", "matplotlib", "pillow")
     images = shards.Images(train_folder)
     settings = params.section("augment", augment.augment_batch)
     classes = preview.class_sheet(images, images.labels, classes_png)

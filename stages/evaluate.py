@@ -9,15 +9,16 @@ import pandas as pd
 
 from heldout.core import atomic, code, params
 from heldout.data import manifest
-from heldout.evaluation import evaluate, plots, probabilities
+from heldout.evaluation import evaluate, probabilities
+from heldout.evaluation.plots import drawing
 
 
 def main(
     splits: str, classes_txt: str, predictions: str, history_csv: str, metrics_folder: str, plots_folder: str
 ) -> None:
-    """Write the scores, the temperature and threshold, the tables, the confusion matrix and the learning curves."""
+    """Write the scores, the temperature and threshold, the tables, and a picture of each."""
     code.check(__file__)
-    params.check_versions("numpy")
+    params.check_versions("matplotlib", "numpy", "scikit-learn", "scipy")
     settings = params.section("evaluate", evaluate.evaluate)
     class_names = manifest.read_class_names(classes_txt)
     predicted = {split: probabilities.read(f"{predictions}/{split}") for split in ("val", "test")}
@@ -27,8 +28,7 @@ def main(
     atomic.write_metrics(f"{metrics_folder}/calibration.json", result.calibration)
     for name, table in result.tables.items():
         manifest.write(table, f"{metrics_folder}/{name}.csv")
-    plots.confusion(result.tables["predictions"], class_names, f"{plots_folder}/confusion.png")
-    plots.curves(pd.read_csv(history_csv), f"{plots_folder}/curves.png")
+    drawing.draw(result, predicted["test"], pd.read_csv(history_csv), class_names, plots_folder)
     print("\n".join(f"evaluate: {line}" for line in [evaluate.verdict(result.scores), *result.notes]))
 
 

@@ -8,7 +8,7 @@ import sys
 
 from heldout.core import atomic, code, params
 from heldout.data import manifest, split, statistics
-from heldout.evaluation import plots
+from heldout.evaluation.plots.splits import class_by_split
 
 
 def main(
@@ -16,6 +16,7 @@ def main(
 ) -> None:
     """Write one manifest a split, the class names, and statistics of the data and of what leaks."""
     code.check(__file__)
+    params.check_versions("matplotlib")
     settings = params.section("split", split.assign)
     index = manifest.read(index_csv)
     given = set(index["split"])
@@ -31,7 +32,7 @@ def main(
     summary = statistics.summarize(index, index["split"], manifest.read(problems_csv))
     atomic.write_metrics(data_json, summary)
     manifest.write(counts.reset_index(names="label"), classes_csv)
-    plots.class_by_split(counts, plot)
+    class_by_split(counts, plot)
     print("\n".join(statistics.describe(summary, counts, fractions, index[index["fills_gap"]])))
 
 

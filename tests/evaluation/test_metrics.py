@@ -10,7 +10,10 @@ import pytest
 from sklearn import metrics as sklearn_metrics
 
 from heldout.data import manifest
-from heldout.evaluation import metrics, plots
+from heldout.evaluation import metrics
+from heldout.evaluation.plots.confusion import confusion
+from heldout.evaluation.plots.curves import curves
+from heldout.evaluation.plots.splits import class_by_split
 
 PROBABILITIES = np.array([[0.7, 0.2, 0.1], [0.4, 0.5, 0.1], [0.1, 0.1, 0.8], [0.6, 0.3, 0.1]], np.float32)
 LABELS = np.array([0, 0, 2, 1], np.int32)
@@ -203,9 +206,9 @@ def test_plots_have_the_same_bytes_again(tmp_path):
         }
     )
     for name in ("first", "second"):
-        plots.confusion(predictions, ["a", "b"], tmp_path / name / "confusion.png")
-        plots.class_by_split(counts, tmp_path / name / "split.png")
-        plots.curves(history, tmp_path / name / "curves.png")
+        confusion(predictions, ["a", "b"], tmp_path / name / "confusion.png")
+        class_by_split(counts, tmp_path / name / "split.png")
+        curves(history, tmp_path / name / "curves.png")
     for plot in (tmp_path / "first").iterdir():
         assert plot.read_bytes() == (tmp_path / "second" / plot.name).read_bytes()
         assert plot.stat().st_size > 5000
@@ -213,9 +216,9 @@ def test_plots_have_the_same_bytes_again(tmp_path):
 
 def test_plots_do_not_depend_on_a_persons_matplotlibrc(tmp_path):
     (tmp_path / "matplotlibrc").write_text("font.size: 30\n")
-    code = "import sys, pandas; from heldout.evaluation import plots\n"
+    code = "import sys, pandas; from heldout.evaluation.plots import splits\n"
     code += "counts = pandas.DataFrame({'train': [3, 4], 'val': [1, 1], 'test': [1, 2]}, index=['a', 'b'])\n"
-    code += "plots.class_by_split(counts, sys.argv[1])"
+    code += "splits.class_by_split(counts, sys.argv[1])"
     for name, variables in (("default.png", {}), ("own.png", {"MATPLOTLIBRC": str(tmp_path)})):
         command = [sys.executable, "-c", code, str(tmp_path / name)]
         subprocess.run(command, env=os.environ | variables, check=True)

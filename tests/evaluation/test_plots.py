@@ -3,9 +3,12 @@
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.text import Text
 from PIL import Image
 
-from heldout.evaluation import plots
+from heldout.evaluation.plots.confusion import confusion
+from heldout.evaluation.plots.splits import class_by_split
+from heldout.evaluation.plots.style import plt
 
 ODD_NAMES = [
     "$x$",
@@ -37,8 +40,8 @@ WRITTEN = [
 def drawn(monkeypatch):
     """The figures that a test saves, kept open until its end."""
     figures = []
-    close = plots.plt.close
-    monkeypatch.setattr(plots.plt, "close", figures.append)
+    close = plt.close
+    monkeypatch.setattr(plt, "close", figures.append)
     yield figures
     for figure in figures:
         close(figure)
@@ -46,7 +49,7 @@ def drawn(monkeypatch):
 
 def texts(figure) -> list[str]:
     """Every line of text of a figure."""
-    found = [text.get_text() for text in figure.findobj(plots.matplotlib.text.Text)]
+    found = [text.get_text() for text in figure.findobj(Text)]
     return [line.strip() for text in found for line in text.splitlines()]
 
 
@@ -67,8 +70,8 @@ def predictions(names: list[str], wrong: dict[tuple[int, int], int]) -> pd.DataF
 
 
 def test_a_class_is_written_as_it_is_called_or_by_its_number(tmp_path, drawn):
-    plots.class_by_split(class_counts(ODD_NAMES), tmp_path / "split.png")
-    plots.confusion(predictions(ODD_NAMES, {(0, 2): 3}), ODD_NAMES, tmp_path / "confusion.png")
+    class_by_split(class_counts(ODD_NAMES), tmp_path / "split.png")
+    confusion(predictions(ODD_NAMES, {(0, 2): 3}), ODD_NAMES, tmp_path / "confusion.png")
     for figure, axis in zip(drawn, ("class", "true"), strict=True):
         axes = figure.axes[0]
         assert [label.get_text() for label in axes.get_yticklabels()] == WRITTEN
@@ -77,7 +80,7 @@ def test_a_class_is_written_as_it_is_called_or_by_its_number(tmp_path, drawn):
 
 
 def test_names_without_numbers_need_no_key(tmp_path, drawn):
-    plots.class_by_split(class_counts(["cat", "dog"]), tmp_path / "split.png")
+    class_by_split(class_counts(["cat", "dog"]), tmp_path / "split.png")
     assert drawn[0].axes[0].get_ylabel() == "class"
 
 
@@ -85,9 +88,9 @@ def test_names_without_numbers_need_no_key(tmp_path, drawn):
 def test_a_picture_fits_a_page_and_its_bytes_do_not_depend_on_the_order_of_the_rows(count, tmp_path):
     names = [f"class {number:05d}" for number in range(count)]
     table = predictions(names, {(number, number // 3): 1 + number % 5 for number in range(1, count, 2)})
-    plots.class_by_split(class_counts(names), tmp_path / "split.png")
+    class_by_split(class_counts(names), tmp_path / "split.png")
     for name, rows in (("first", table), ("second", table.sample(frac=1, random_state=1))):
-        plots.confusion(rows, names, tmp_path / f"{name}.png")
+        confusion(rows, names, tmp_path / f"{name}.png")
     assert (tmp_path / "first.png").read_bytes() == (tmp_path / "second.png").read_bytes()
     for name in ("split", "first"):
         with Image.open(tmp_path / f"{name}.png") as image:
@@ -96,7 +99,7 @@ def test_a_picture_fits_a_page_and_its_bytes_do_not_depend_on_the_order_of_the_r
 
 
 def test_many_classes_are_shown_by_size_with_the_extremes_named(tmp_path, drawn):
-    plots.class_by_split(class_counts([f"class {number:03d}" for number in range(1000)]), tmp_path / "split.png")
+    class_by_split(class_counts([f"class {number:03d}" for number in range(1000)]), tmp_path / "split.png")
     (sizes, fractions), lines = drawn[0].axes, texts(drawn[0])
     assert sizes.get_title() == "504,500 images in 1,000 classes of 5 to 1,004"
     steps = sizes.patches[0].get_data()
@@ -119,7 +122,7 @@ def test_of_many_classes_the_most_confused_are_beside_each_other(tmp_path, drawn
     names = [f"class {number:02d}" for number in range(100)]
     wrong = {(number, (number + 80) % 100): 1 for number in range(40, 60)}
     wrong |= {(7, 70): 6, (70, 7): 2, (90, 11): 5, (3, 7): 4}
-    plots.confusion(predictions(names, wrong), names, tmp_path / "confusion.png")
+    confusion(predictions(names, wrong), names, tmp_path / "confusion.png")
     axes, lines = drawn[0].axes[0], texts(drawn[0])
     assert axes.get_title() == (
         "963 of 1,000 test images correct\nshown: 20 of 100 classes, those that are confused most"
@@ -144,7 +147,7 @@ def test_of_many_classes_the_most_confused_are_beside_each_other(tmp_path, drawn
 
 def test_of_many_classes_without_an_error_the_first_are_shown(tmp_path, drawn):
     names = [f"class {number:02d}" for number in range(100)]
-    plots.confusion(predictions(names, {}), names, tmp_path / "confusion.png")
+    confusion(predictions(names, {}), names, tmp_path / "confusion.png")
     axes = drawn[0].axes[0]
     assert axes.get_title() == "1,000 of 1,000 test images correct\nshown: 20 of 100 classes, the first ones"
     assert [label.get_text() for label in axes.get_yticklabels()] == names[:20]
@@ -152,5 +155,5 @@ def test_of_many_classes_without_an_error_the_first_are_shown(tmp_path, drawn):
 
 
 def test_a_class_without_test_images_has_an_empty_row(tmp_path, drawn):
-    plots.confusion(predictions(["a", "b"], {(0, 1): 4}), ["a", "b", "c"], tmp_path / "confusion.png")
+    confusion(predictions(["a", "b"], {(0, 1): 4}), ["a", "b", "c"], tmp_path / "confusion.png")
     assert drawn[0].axes[0].images[0].get_array().tolist() == [[0.6, 0.4, 0], [0, 1, 0], [0, 0, 0]]

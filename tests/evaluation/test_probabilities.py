@@ -37,7 +37,7 @@ def test_damage_ends_in_one_line(folder, content):
 
 
 def test_classes_that_are_not_the_models(folder):
-    with pytest.raises(ValueError, match="tells 2 classes apart, "):
+    with pytest.raises(ValueError, match=r"tells 2 classes apart, data/classes\.txt names 1"):
         probabilities.class_numbers(probabilities.read(folder), ["NA"])
     with pytest.raises(ValueError, match="the label 'NA' is none of the 2 classes"):
         probabilities.class_numbers(probabilities.read(folder), ["x", "y"])

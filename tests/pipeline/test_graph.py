@@ -14,7 +14,8 @@ GRAPH = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"
 PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
 ENV = yaml.safe_load((ROOT / "env.yaml").read_text(encoding="utf-8"))
 INSTANCES = graph.instances(GRAPH)
-EXTERNAL = {"${data.dir}", "pretrained", "src/heldout", "stages"}  # the images, weights from elsewhere, and the code
+TEMPLATE = "src/heldout/evaluation/report/template"
+EXTERNAL = {"${data.dir}", "pretrained", "src/heldout", "stages", TEMPLATE}  # images, weights from elsewhere, the code
 
 
 def params_of(stage: dict, file: str) -> set[str]:
@@ -85,7 +86,7 @@ def test_the_lists_that_follow_from_the_stages_are_as_written():
 
 
 def test_a_stale_list_is_found_and_written(tmp_path):
-    for name in ("dvc.yaml", "params.yaml", "Makefile", "README.md", "docs", "stages"):
+    for name in ("dvc.yaml", "params.yaml", "env.yaml", "Makefile", "README.md", "docs", "stages"):
         execute("cp", "-r", str(ROOT / name), str(tmp_path / name), cwd=ROOT)
     script = tmp_path / "stages/evaluate.py"
     script.write_text(script.read_text("utf-8").replace('"numpy")', '"pillow")\n    params.scalar("seed")'), "utf-8")

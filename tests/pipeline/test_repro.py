@@ -106,7 +106,7 @@ def test_a_reverted_value_is_restored_from_the_run_cache(restored):
     results = {}
     for top_k in (3, 4):
         change(restored, {"evaluate": {"top_k": top_k}})
-        assert stages_run(execute("dvc", "repro", cwd=restored).stdout) == ["evaluate"]
+        assert stages_run(execute("dvc", "repro", cwd=restored).stdout) == ["evaluate", "report"]
         results[top_k] = metrics(restored)
         assert f"top_{top_k}_accuracy" in results[top_k]["eval.json"]
     change(restored, {"evaluate": {"top_k": 3}})
@@ -132,7 +132,7 @@ def test_comments_rerun_the_stage_code_alone(restored):
 
 
 def test_an_edit_reruns_the_stages_that_import_it_and_params_diff_names_them(restored):
-    append(restored, "evaluation/plots.py", "EDIT = 1\n")
+    append(restored, "evaluation/plots/style.py", "EDIT = 1\n")
     assert stages_run(execute("dvc", "repro", cwd=restored).stdout) == ["code", "split", "evaluate"]
     commit(restored)
     difference = json.loads(execute("dvc", "params", "diff", "--json", "HEAD~1", cwd=restored).stdout)
@@ -144,7 +144,15 @@ def test_a_stage_alone_refuses_code_that_was_edited(restored):
     change(restored, {"evaluate": {"top_k": 3}})
     output = execute("dvc", "repro", "-s", "evaluate", cwd=restored, expect=255).stdout
     assert "evaluate: the code of the stage evaluate is not the one that code.yaml holds: run `dvc repro`" in output
-    assert stages_run(execute("dvc", "repro", cwd=restored).stdout) == ["code", "evaluate"]
+    assert stages_run(execute("dvc", "repro", cwd=restored).stdout) == ["code", "evaluate", "report"]
+
+
+def test_an_edited_template_reruns_the_page_alone(restored):
+    """No .py file, so no digest of code.yaml sees it: it is a dep of its own."""
+    page = (restored / "report/index.html").read_text("utf-8")
+    append(restored, "evaluation/report/template/page.html.j2", "<!-- an edit -->\n")
+    assert stages_run(execute("dvc", "repro", cwd=restored).stdout) == ["code", "report"]
+    assert (restored / "report/index.html").read_text("utf-8") == page + "<!-- an edit -->\n"
 
 
 def test_edited_code_is_stale_for_the_gates_and_an_edit_taken_back_is_restored_from_the_run_cache(restored):

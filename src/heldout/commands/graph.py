@@ -14,6 +14,7 @@ import yaml
 from heldout.core import atomic
 
 PARAMS_FUNCTIONS = ("section", "scalar")
+WHOLE_FILES = ("params_yaml", "env_yaml")  # arguments of a stage that is handed one of these files, so reads all keys
 STAGE_TABLE, RERUN_TABLE = "stages", "what reruns"
 
 
@@ -52,11 +53,17 @@ def write(root: Path) -> list[str]:
 
 
 def inputs(script: Path) -> tuple[list[str], list[str]]:
-    """The params (sections, scalars) and the libraries that a stage reads: the literals of its calls on `params`."""
+    """The params (sections, scalars) and the libraries that a stage reads: the literals of its calls on `params`, or
+    all keys of a file that it is handed."""
     names: dict[bool, list[str]] = {True: [], False: []}
     for call in _calls(script):
         is_param = call.func.attr in PARAMS_FUNCTIONS  # type: ignore[attr-defined]
         names[is_param] += [str(argument.value) for argument in call.args if isinstance(argument, ast.Constant)]
+    arguments = {node.arg for node in ast.walk(_parse(script)) if isinstance(node, ast.arg)}
+    for is_param, argument in zip((True, False), WHOLE_FILES, strict=True):
+        if argument in arguments:
+            path = script.parents[1] / argument.replace("_", ".")
+            names[is_param] = list(yaml.safe_load(path.read_text(encoding="utf-8")))
     return names[True], sorted(names[False])
 
 

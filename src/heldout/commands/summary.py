@@ -5,8 +5,9 @@ from pathlib import Path
 
 NEXT_STEPS = [
     ("metrics/predictions.csv", "every test image and its prediction"),
-    ("plots/", "split, classes, augment, curves, confusion"),
+    ("plots/", "split, classes, augment, curves, confusion, mistakes, suspects and more"),
     ("export/", "the files to ship; try `heldout predict data/sample/7`"),
+    ("report/index.html", "the page that shows all of it: open it in a browser"),
 ]
 TITLES = {"data": "data", "train": "training", "eval": "test", "calibration": "unsure", "export": "export"}
 
