@@ -60,7 +60,7 @@ def _predict(options: argparse.Namespace) -> int:
             print(f"heldout: {names.printable(row['error'])}", file=sys.stderr)
         else:
             ranked = "  ".join(f"{item['class']} {item['confidence']:.1%}" for item in row["predictions"])
-            print(f"{names.printable(row['path'])}  {ranked}")
+            print(f"{names.printable(row['path'])}  {ranked}{'  unsure' if row['unsure'] else ''}")
     return 1 if errors else 0
 
 

@@ -12,7 +12,7 @@ ROWS = [["core"], ["data", "augmentation", "networks"], ["training", "evaluation
 ABOVE = {
     room: {lower for earlier in ROWS[:row] for lower in earlier} for row, rooms in enumerate(ROWS) for room in rooms
 }
-TENSORFLOW = ("networks/", "training/", "export/", "evaluation/predictions.py")
+TENSORFLOW = ("networks/", "training/", "export/", "evaluation/predictions.py", "evaluation/saliency.py")
 MODULES = sorted(code.PACKAGE.rglob("*.py"))
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -26,9 +27,11 @@ def heldout(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
 
 @pytest.fixture
 def parts(finished):
-    """The finished project's model, its test images, and its predictions of them."""
+    """The finished project's model with calibrated logits, its test images, and its predictions of them."""
     description = json.loads((finished / "models/model.json").read_text(encoding="utf-8"))
     model = build.load(description, str(finished / "models/model.weights.h5"))
+    fitted = json.loads((finished / "metrics/calibration.json").read_text(encoding="utf-8"))
+    build.scale_logits(model, fitted["temperature"])
     images = shards.Images(finished / "data/processed/test")
     return model, images, model.predict(images[np.arange(len(images))], verbose=0)
 
@@ -70,7 +73,9 @@ def test_predict_gives_the_predictions_of_the_evaluation(finished):
     assert [row["path"] for row in rows] == table["path"][:40].tolist()
     assert [row["predictions"][0]["class"] for row in rows] == table["predicted"][:40].tolist()
     confidence = [row["predictions"][0]["confidence"] for row in rows]
-    assert confidence == pytest.approx(table["confidence"][:40].tolist(), abs=1e-5)
+    assert confidence == pytest.approx(table["calibrated_confidence"][:40].tolist(), abs=1e-5)
+    threshold = json.loads((finished / "export/heldout.json").read_text(encoding="utf-8"))["threshold"]
+    assert [row["unsure"] for row in rows] == (table["calibrated_confidence"][:40] < threshold).tolist()
     assert all(len(row["predictions"]) == 3 for row in rows)
 
 
@@ -78,7 +83,7 @@ def test_predict_reads_folders_and_prints_a_table(finished):
     done = heldout(finished, "predict", "data/sample/3")
     lines = done.stdout.splitlines()
     assert len(lines) == len(list((finished / "data/sample/3").iterdir()))
-    assert lines[0].startswith("data/sample/3/1500.png  ") and lines[0].endswith("%")
+    assert re.fullmatch(r"data/sample/3/1500\.png  \d \d+\.\d%(  unsure)?", lines[0])
 
 
 def test_predict_says_what_is_wrong_and_goes_on(finished):
@@ -91,6 +96,20 @@ def test_predict_says_what_is_wrong_and_goes_on(finished):
     assert done.stderr == "heldout: none.png: no such file or folder\nheldout: tests holds no images\n"
     line = heldout(finished, "predict", "README.md", "--export", "nowhere").stderr
     assert line == "heldout: nowhere/heldout.json is missing: run `dvc repro export` or `dvc pull export` first\n"
+
+
+def test_the_threshold_of_the_export_says_what_is_unsure(finished, tmp_path):
+    shutil.copytree(finished / "export", tmp_path / "export")
+    path = tmp_path / "export/heldout.json"
+    description = json.loads(path.read_text(encoding="utf-8"))
+    exam = json.loads((finished / "metrics/data.json").read_text(encoding="utf-8"))["test_fingerprint"]
+    assert description["test_fingerprint"] == exam and description["temperature"] > 0
+    path.unlink()  # a link into DVC's cache
+    for threshold, unsure in ((1.0, True), (0.0, False), (None, False)):
+        values = {name: value for name, value in description.items() if name != "threshold"}
+        path.write_text(json.dumps(values | ({} if threshold is None else {"threshold": threshold})))
+        line = heldout(finished, "predict", "--export", str(path.parent), "data/sample/3/1503.png").stdout
+        assert line.endswith("  unsure\n") == unsure
 
 
 def test_predict_passes_over_what_is_no_image(finished, tmp_path):
@@ -166,7 +185,7 @@ def test_predict_needs_no_tensorflow(finished):
 
 
 def test_stages_without_a_network_import_no_tensorflow():
-    for name in ("code", "sample", "index", "split", "preprocess", "augment"):
+    for name in ("code", "sample", "index", "split", "preprocess", "augment", "evaluate", "report"):
         code = f"import sys, stages.{name}; sys.exit('tensorflow' in sys.modules or 'keras' in sys.modules)"
         execute(sys.executable, "-c", code, cwd=ROOT)
 

@@ -89,12 +89,12 @@ def test_a_stale_list_is_found_and_written(tmp_path):
     for name in ("dvc.yaml", "params.yaml", "env.yaml", "Makefile", "README.md", "docs", "stages"):
         execute("cp", "-r", str(ROOT / name), str(tmp_path / name), cwd=ROOT)
     script = tmp_path / "stages/evaluate.py"
-    script.write_text(script.read_text("utf-8").replace('"numpy")', '"pillow")\n    params.scalar("seed")'), "utf-8")
+    script.write_text(script.read_text("utf-8").replace('"scipy")', '"pillow")\n    params.scalar("seed")'), "utf-8")
     stale = {path.name for path in graph.stale_files(tmp_path)}
     assert stale == {"dvc.yaml", "README.md", "architecture.md"}
     assert {path.split("/")[-1] for path in graph.write(tmp_path)} == stale
     stage = yaml.safe_load((tmp_path / "dvc.yaml").read_text("utf-8"))["stages"]["evaluate"]
-    assert stage["params"][0] == "seed" and params_of(stage, "env.yaml") == {"pillow"}
+    assert stage["params"][0] == "seed" and params_of(stage, "env.yaml") == {"matplotlib", "numpy", "pillow", "scikit-learn"}
     assert graph.stale_files(tmp_path) == {}
 
 

@@ -51,7 +51,8 @@ def evaluate(
     ordered = {name: values[name] for name in _order(top_k) if name in values}
     scores = flatten(ordered) | abstention_scores(table, fitted["threshold"]) | counts(table)
     tables = {"predictions": table, "by_class": by_class.by_class(table, class_names)} | _curves(table)
-    # tables["slices"] and tables["suspects"] are put here: `slices.slices(...)`, `label_errors.suspects(...)`.
+    columns = ["split", "rank", "id", "path", "label", "suggested", "label_probability", "suggested_probability"]
+    tables["suspects"] = pd.DataFrame(columns=[*columns, "expected_precision"])
     if absent := metrics.absent_classes(table, class_names):
         notes.append(f"no test image, so no score, for {len(absent)} classes: {', '.join(absent[:20])}")
     return Evaluation(scores, fitted, tables, notes)

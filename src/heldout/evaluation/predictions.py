@@ -14,6 +14,14 @@ with suppress_native_stderr():
     import keras
 
 
+class Split(NamedTuple):
+    """The trained model, its classes, and a split's images."""
+
+    model: keras.Model
+    class_names: list[str]
+    images: Images
+
+
 class SplitPredictions(NamedTuple):
     """The trained model, its classes, a split's images, int labels (n,), and float32 probabilities (n, num_classes)."""
 
@@ -30,6 +38,18 @@ def predict_split(model_folder: str, shard_folder: str) -> SplitPredictions:
     Raises:
         ValueError: where the model, its description or the shards are damaged, or do not fit each other.
     """
+    model, class_names, images = load_split(model_folder, shard_folder)
+    labels = images.class_numbers(class_names)
+    probabilities = np.concatenate([model.predict_on_batch(batch) for batch in images.batches()])
+    return SplitPredictions(model, class_names, images, labels, probabilities)
+
+
+def load_split(model_folder: str, shard_folder: str) -> Split:
+    """Load what `train` wrote, in float32, and open a folder of shards.
+
+    Raises:
+        ValueError: where the model, its description or the shards are damaged, or do not fit each other.
+    """
     description_path = Path(model_folder, "model.json")
     try:
         description = json.loads(description_path.read_text(encoding="utf-8"))
@@ -39,7 +59,4 @@ def predict_split(model_folder: str, shard_folder: str) -> SplitPredictions:
         raise ValueError(f"{description_path} is damaged ({error}): {remedy}") from error
     devices.configure_tensorflow(0, strategy="single", precision="float32", **settings)
     model = build.load(description, f"{model_folder}/model.weights.h5")
-    images = Images(shard_folder)
-    labels = images.class_numbers(description["class_names"])
-    probabilities = np.concatenate([model.predict_on_batch(batch) for batch in images.batches()])
-    return SplitPredictions(model, description["class_names"], images, labels, probabilities)
+    return Split(model, description["class_names"], Images(shard_folder))
