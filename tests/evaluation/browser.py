@@ -1,6 +1,8 @@
 """A headless Chromium, driven over a pipe by its own protocol: no package and no port.
 
 https://chromedevtools.github.io/devtools-protocol
+
+$ python tests/evaluation/browser.py report/index.html docs/report.png   # the README's picture
 """
 
 import base64
@@ -8,10 +10,14 @@ import json
 import os
 import shutil
 import subprocess
+import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
+
+from PIL import Image
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 PROGRAM = next((path for name in NAMES if (path := shutil.which(name))), None)
@@ -109,3 +115,19 @@ def page(folder: Path) -> Iterator[Page]:
         finally:
             process.kill()
             process.wait()
+
+
+def main(html: str, picture: str) -> None:
+    """A picture of the verdict and of three sections."""
+    with tempfile.TemporaryDirectory() as folder, page(Path(folder)) as opened:
+        opened.open(Path(html), 1000)
+        left_out = "nav, section:not(#metrics, #classes, #mistakes), tr:nth-child(n+8), li:nth-child(n+7)"
+        opened.evaluate(f"for (const part of document.querySelectorAll('{left_out}')) part.remove()")
+        opened.evaluate("for (const part of document.querySelectorAll('#classes > :not(h2, figure)')) part.remove()")
+        opened.screenshot(Path(picture))
+    with Image.open(picture) as image:
+        image.convert("RGB").quantize(128, dither=Image.Dither.NONE).save(picture, optimize=True)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

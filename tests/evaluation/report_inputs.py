@@ -178,7 +178,8 @@ def _write_calibration(root: Path, table: pd.DataFrame) -> None:
     curve = pd.DataFrame({"coverage": (rows + 1) / len(table), "risk": risk[rows]})
     curve["threshold"] = ordered["calibrated_confidence"].to_numpy()[rows]
     manifest.write(curve, root / "metrics/risk_coverage.csv")
-    risk_coverage(curve, 0.02, 0.99, 0.62, root / "plots/risk_coverage.png")
+    scores = {"area_under_risk_coverage": 0.02, "selective_accuracy": 0.99, "selective_coverage": 0.85}
+    risk_coverage(curve, scores, calibration, root / "plots/risk_coverage.png")
 
 
 def _write_slices(root: Path, table: pd.DataFrame, names: list[str]) -> None:

@@ -103,11 +103,13 @@ def test_the_threshold_is_marked_where_it_keeps_images(tmp_path, drawn):
     curve = pd.DataFrame(
         {"coverage": [0.25, 0.5, 0.75, 1], "risk": [0, 0, 0.1, 0.2], "threshold": [0.9, 0.8, 0.6, 0.3]}
     )
-    risk_coverage(curve, 0.05, 0.95, 0.7, tmp_path / "risk.png")
+    scores = {"area_under_risk_coverage": 0.05, "selective_accuracy": 1.0, "selective_coverage": 0.5}
+    calibration = {"threshold": 0.7, "target_accuracy": 0.95}
+    risk_coverage(curve, scores, calibration, tmp_path / "risk.png")
     texts = [text.get_text() for text in drawn[0].legends[0].get_texts()]
     assert texts[0] == "test images, area 0.0500" and texts[1] == "target: accuracy 0.95, error rate 0.05"
     assert texts[2] == "threshold 0.700 (from validation): answers 50.0%, errs 0.00%"
-    risk_coverage(curve, 0.05, 0.95, 1.0, tmp_path / "none.png")
+    risk_coverage(curve, scores | {"selective_coverage": 0.0}, calibration, tmp_path / "none.png")
     assert len(drawn[1].legends[0].get_texts()) == 2
 
 

@@ -25,8 +25,13 @@ def f1_by_class(table: pd.DataFrame, class_names: list[str], path: str | Path) -
     figure, axes = style.plt.subplots(figsize=(style.WIDTH, style.rows_height(len(shown))), layout="constrained")
     macro = axes.axvline(tested["f1"].mean(), color="gray", linestyle=":")
     style.draw_intervals(axes, shown["f1"], shown["f1_low"], shown["f1_high"], style.BRIGHT[0])
-    style.name_rows(axes, labels, [f"{count:,}" for count in shown["support"]], "images")
-    axes.set(xlim=(-0.02, 1.02), xlabel="F1 with its 95 % interval", ylabel=style.class_axis("class", labels))
+    style.name_rows(axes, labels, [f"{count:,.0f}" for count in shown["support"]], "images")
+    low = shown["f1_low"].min() if len(shown) else 0
+    axes.set(
+        xlim=style.limits(low),
+        xlabel="F1 with its 95 % interval",
+        ylabel=style.class_axis("class", labels),
+    )
     which = f"the {MAX_ROWS} lowest of {len(tested):,} classes" if len(tested) > MAX_ROWS else "the lowest first"
     absent = len(table) - len(tested)
     left_out = f"\nleft out, without a test image: {absent:,}" if absent else ""

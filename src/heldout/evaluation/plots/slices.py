@@ -33,9 +33,9 @@ def slices(table: pd.DataFrame, accuracy: float, path: str | Path) -> None:
         part = shown.iloc[rows]
         axes.hlines(rows, part["accuracy_low"], part["accuracy_high"], color=color, linewidth=2)
         axes.plot(part["accuracy"], rows, "D" if flagged else "o", color=color, label=MEANINGS[flagged])
-    style.name_rows(axes, names[shown.index].tolist(), [f"{count:,}" for count in shown["images"]], "images")
+    style.name_rows(axes, names[shown.index].tolist(), [f"{count:,.0f}" for count in shown["images"]], "images")
     low = shown["accuracy_low"].min() if len(shown) else 0
-    axes.set(xlim=(max(-0.02, low - 0.05), 1.02), xlabel="accuracy with its 95 % interval")
+    axes.set(xlim=style.limits(low), xlabel="accuracy with its 95 % interval")
     if any("#" in name for name in names[shown.index]):
         axes.set_ylabel("#n: the nth value of the slice in slices.csv")
     which = f"the {MAX_ROWS} worst of {len(table):,}" if len(table) > MAX_ROWS else f"all {len(table)}"

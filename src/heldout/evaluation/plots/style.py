@@ -54,6 +54,13 @@ def draw_intervals(axes: plt.Axes, values: np.ndarray, low: np.ndarray, high: np
     axes.plot(values, rows, "o", color=color)
 
 
+def limits(lowest: float) -> tuple[float, float]:
+    """Of an axis of fractions that shows `lowest` and 1."""
+    low = max(0.0, lowest - 0.05)
+    margin = 0.02 * (1 - low)
+    return low - margin, 1 + margin
+
+
 def name_rows(axes: plt.Axes, names: Sequence[str], notes: Sequence[str], heading: str) -> None:
     """The names of rows on their left, a note to each on their right, below its heading."""
     axes.set_yticks(range(len(names)), names)

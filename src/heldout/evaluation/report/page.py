@@ -55,7 +55,7 @@ def _contents(inputs: Inputs) -> dict[str, Any]:
         "verdict": sections.verdict(scores),
         "how_sure": sections.how_sure(scores),
         "architecture": inputs.model.get("model", {}).get("architecture", "the network"),
-        "environment": inputs.model.get("environment", {}),
+        "environment": inputs.model.get("environment", {}) | {"precision": inputs.params["hardware"]["precision"]},
         "left_out": sections.left_out(data, tables["problems"]),
         "leaks": sections.leak_lines(data),
         "training": sections.training_lines(
