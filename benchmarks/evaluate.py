@@ -104,7 +104,7 @@ def git_cost(n: int) -> None:
             subprocess.run(["git", "-C", folder, "gc", "-q", "--prune=now"], check=True)
             sizes.append(sum(path.stat().st_size for path in Path(folder, ".git/objects").rglob("*.pack")) / 1e6)
         one = Path(folder, "predictions.csv").stat().st_size / 1e6
-    print(f"{n:>8,} images{one:>8.1f} MB the file{sizes[0]:>8.1f} MB one commit{sizes[-1]:>8.1f} MB ten", flush=True)
+    print(f"{n:>8,} images{one:>8.1f} MB the file{sizes[0]:>8.2f} MB one commit{sizes[-1]:>8.1f} MB ten", flush=True)
 
 
 def main() -> None:
