@@ -33,12 +33,6 @@ def draw(
     reliability(
         tables["reliability"], {when: scores[name] for when, name in errors.items()}, f"{folder}/reliability.png"
     )
-    risk_coverage(
-        tables["risk_coverage"],
-        scores["area_under_risk_coverage"],
-        fitted["target_accuracy"],
-        fitted["threshold"],
-        f"{folder}/risk_coverage.png",
-    )
+    risk_coverage(tables["risk_coverage"], scores, fitted, f"{folder}/risk_coverage.png")
     numbers = probabilities.class_numbers(test, class_names)
     one_against_rest(numbers, test.values, class_names, f"{folder}/one_against_rest.png")
