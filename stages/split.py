@@ -21,8 +21,9 @@ def main(
     index = manifest.read(index_csv)
     given = set(index["split"])
     splits, gap_fillers = split.assign(index, **settings)
-    further = index.columns[index.columns.get_loc("cluster") + 1 :]  # of the CSV beside the images
-    columns = ["id", "path", "label", *(name for name in ("group", "text") if (index[name] != "").any()), *further]
+    further = index.columns[index.columns.get_loc("cluster") :]  # and those of the CSV beside the images
+    optional = [name for name in ("group", "text") if (index[name] != "").any()]
+    columns = ["id", "path", "label", *optional, "width", "height", "orientation", *further]
     index = index.assign(split=splits, fills_gap=gap_fillers).drop_duplicates(["id", "label", "split"])
     for name in split.SPLITS:
         manifest.write(index.loc[index["split"] == name, columns], f"{folder}/{name}.csv")

@@ -296,7 +296,7 @@ DATA_JSON = b"""{
 
 def test_the_stage_writes_flat_metrics_and_a_table_of_classes(leaking, tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    table = leaking.assign(text="", width=32, height=[20, 24] * 20)
+    table = leaking.assign(text="", width=32, height=[20, 24] * 20, orientation=1)
     manifest.write(table, tmp_path / "index.csv")
     manifest.write(pd.DataFrame({"kind": ["copy", "hidden", "copy"]}), tmp_path / "problems.csv")
     (tmp_path / "params.yaml").write_text(yaml.safe_dump({"split": SETTINGS | {"on_leak": "keep"}}))
