@@ -6,7 +6,9 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
+from heldout.data.shards import Images
 from heldout.evaluation import by_class, calibration, intervals, metrics, probabilities, selective
+from heldout.evaluation import slices as slicing
 from heldout.evaluation.intervals import Interval
 from heldout.evaluation.probabilities import Probabilities
 
@@ -27,6 +29,7 @@ def evaluate(
     predicted: dict[str, Probabilities],
     manifests: dict[str, pd.DataFrame],
     class_names: list[str],
+    images: Images,
     *,
     top_k: Annotated[int, Field(ge=1)],
     target_accuracy: Annotated[float, Field(gt=0, lt=1)],
@@ -39,6 +42,7 @@ def evaluate(
         predicted: of val and test.
         manifests: of train, val and test, as the split has them.
         class_names: by number.
+        images: the preprocessed test images, for slices by brightness and sharpness.
         top_k: k of the top-k accuracy, which is left out where there are no more than k classes.
         target_accuracy: what the images that are not "unsure" shall reach.
         min_slice: the fewest images of a slice.
@@ -53,6 +57,10 @@ def evaluate(
     tables = {"predictions": table, "by_class": by_class.by_class(table, class_names)} | _curves(table)
     columns = ["split", "rank", "id", "path", "label", "suggested", "label_probability", "suggested_probability"]
     tables["suspects"] = pd.DataFrame(columns=[*columns, "expected_precision"])
+    tables["slices"] = slicing.slices(
+        table, manifests["test"], manifests["train"], images, min_slice=min_slice, columns=slices
+    )
+    notes.append(slicing.describe(tables["slices"]))
     if absent := metrics.absent_classes(table, class_names):
         notes.append(f"no test image, so no score, for {len(absent)} classes: {', '.join(absent[:20])}")
     return Evaluation(scores, fitted, tables, notes)

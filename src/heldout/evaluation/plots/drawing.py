@@ -10,6 +10,7 @@ from heldout.evaluation.plots.curves import curves
 from heldout.evaluation.plots.one_against_rest import one_against_rest
 from heldout.evaluation.plots.reliability import reliability
 from heldout.evaluation.plots.risk_coverage import risk_coverage
+from heldout.evaluation.plots.slices import slices
 from heldout.evaluation.probabilities import Probabilities
 
 
@@ -36,3 +37,4 @@ def draw(
     risk_coverage(tables["risk_coverage"], scores, fitted, f"{folder}/risk_coverage.png")
     numbers = probabilities.class_numbers(test, class_names)
     one_against_rest(numbers, test.values, class_names, f"{folder}/one_against_rest.png")
+    slices(tables["slices"], scores["accuracy"], f"{folder}/slices.png")
