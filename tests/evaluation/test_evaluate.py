@@ -1,10 +1,14 @@
 """The whole of an evaluation: the keys and their order, what it says, groups, and that val alone is fitted on."""
 
+import tempfile
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 from scipy import special
 
+from heldout.data import shards
 from heldout.evaluation import evaluate
 from heldout.evaluation.probabilities import Probabilities
 
@@ -31,7 +35,20 @@ def run(val: Probabilities, test: Probabilities, columns: dict | None = None, **
         "val": rows(val),
         "test": rows(test, **(columns or {})).sample(frac=1, random_state=0),
     }
-    return evaluate.evaluate({"val": val, "test": test}, manifests, NAMES, **SETTINGS | changed)
+    with tempfile.TemporaryDirectory() as folder:
+        images = write_images(test, Path(folder))
+        return evaluate.evaluate({"val": val, "test": test}, manifests, NAMES, images, **SETTINGS | changed)
+
+
+def write_images(split: Probabilities, folder: Path) -> shards.Images:
+    """Noise, an image a row."""
+    generator = np.random.default_rng(0)
+    for shard in shards.create_shards(rows(split), (4, 4, 3), folder):
+        with shard.path.open("ab") as file:
+            shard_bytes = (shard.stop - shard.start) * 48
+            file.truncate(shard.header_bytes)
+            file.write(generator.integers(0, 256, shard_bytes, np.uint8).tobytes())
+    return shards.Images(folder)
 
 
 def test_scores_are_flat_and_in_order():
@@ -43,7 +60,7 @@ def test_scores_are_flat_and_in_order():
     keys += ["selective_accuracy", "selective_accuracy_low", "selective_accuracy_high", "selective_coverage"]
     assert list(result.scores) == [*keys, "images", "groups"]
     assert all(type(value) in (int, float) for value in result.scores.values())
-    assert result.scores["images"] == 300 and result.scores["groups"] == 0 and result.notes == []
+    assert result.scores["images"] == 300 and result.scores["groups"] == 0 and len(result.notes) == 1
     assert list(result.calibration)[:3] == ["temperature", "threshold", "target_accuracy"]
 
 
@@ -62,7 +79,7 @@ def test_the_test_changes_nothing_that_is_fitted():
 
 def test_tables():
     result = run(predicted(300), predicted(300, 1))
-    assert list(result.tables) == ["predictions", "by_class", "reliability", "risk_coverage"]
+    assert list(result.tables) == ["predictions", "by_class", "reliability", "risk_coverage", "suspects", "slices"]
     assert result.tables["predictions"].columns.tolist()[:5] == ["id", "path", "label", "predicted", "confidence"]
     assert (result.tables["predictions"]["path"] == "p/" + result.tables["predictions"]["id"]).all()
     assert result.tables["reliability"].groupby("when")["images"].sum().tolist() == [300, 300]
@@ -92,7 +109,7 @@ def test_what_val_cannot_give_is_said():
     assert result.calibration["temperature"] == 1 and "10 images, 30 are needed" in result.notes[0]
     worst = predicted(100, margin=-9.0)
     result = run(worst, predicted(300, 1))
-    assert result.notes[-1].startswith("no threshold reaches an accuracy of 0.95 on val")
+    assert result.notes[-2].startswith("no threshold reaches an accuracy of 0.95 on val")
     assert result.calibration["threshold"] == 1 and "val_accuracy_at_threshold" not in result.calibration
     assert result.scores["selective_coverage"] == 0 and "selective_accuracy" not in result.scores
 
@@ -109,8 +126,8 @@ def test_one_test_image():
     assert result.notes[-1].startswith("no test image, so no score, for 2 classes: ")
 
 
-def test_predictions_of_other_images_are_refused():
+def test_predictions_of_other_images_are_refused(tmp_path):
     val, test = predicted(300), predicted(300, 1)
     manifests = {"train": rows(val), "val": rows(val), "test": rows(predicted(299, 1))}
     with pytest.raises(ValueError, match=r"not of the images of data/splits/test.csv: run `dvc repro`"):
-        evaluate.evaluate({"val": val, "test": test}, manifests, NAMES, **SETTINGS)
+        evaluate.evaluate({"val": val, "test": test}, manifests, NAMES, write_images(test, tmp_path), **SETTINGS)
