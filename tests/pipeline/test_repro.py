@@ -268,7 +268,8 @@ def test_metrics_and_plots_as_a_reviewer_uses_them(restored):
     execute("dvc", "repro", cwd=restored)
     commit(restored)
     difference = json.loads(execute("dvc", "metrics", "diff", "--json", "HEAD~1", cwd=restored).stdout)
-    assert set(difference["metrics/eval.json"]) == {"top_3_accuracy", "top_5_accuracy"}
+    names = {f"top_{top_k}_accuracy{end}" for top_k in (3, 5) for end in ("", "_low", "_high")}
+    assert set(difference["metrics/eval.json"]) == names
     shown = json.loads(execute("dvc", "plots", "show", "--json", cwd=restored).stdout)
     assert {"Loss by epoch", "Accuracy by epoch", "metrics/predictions.csv", "plots/confusion.png"} <= set(
         shown["data"]

@@ -64,7 +64,7 @@ def calibration_error(confidence: np.ndarray, correct: np.ndarray, groups: np.nd
 
     The root mean square of the differences, over bins of equally many images by confidence of the predicted class,
     freed of the bias that noise gives it (Kumar 2019; for confidences that are equal in a bin, its formula). A plain
-    mean of absolute differences calls perfect probabilities of 300 images wrong by 0.05 or more.
+    mean of absolute differences calls perfect probabilities of 300 images wrong by 0.07 (median of 300 exams).
 
     Args:
         confidence: of the predicted class, (n,).
