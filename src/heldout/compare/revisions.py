@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
-import yaml
+from ruamel.yaml import YAML
 
 WORK_TREE = "the work tree"
 PREDICTIONS, CLASSES = "metrics/predictions.csv", "metrics/classes.csv"
@@ -59,7 +59,7 @@ def read(name: str | None, root: str | Path = ".") -> Revision:
     lock_text = content("dvc.lock")
     if lock_text is None:
         raise ValueError(f"{label} has no dvc.lock: run `dvc repro` there and commit dvc.lock, metrics/ and plots/")
-    lock = yaml.safe_load(lock_text) or {}
+    lock = _yaml(lock_text) or {}
     stages = lock.get("stages") if isinstance(lock, dict) else None
     if not stages:
         raise ValueError(f"{label} has an empty dvc.lock: `heldout doctor` says what to do")
@@ -105,7 +105,7 @@ def _stale_stages(stages: dict[str, Any], content: Any) -> list[str]:
     for name, stage in stages.items():
         for path, params in stage.get("params", {}).items():
             if path not in files:
-                files[path] = yaml.safe_load(content(path) or b"") or {}
+                files[path] = _yaml(content(path) or b"") or {}
             if any(_lookup(files[path], key) != value for key, value in params.items()):
                 stale.append(name)
         for out in stage.get("outs", []):
@@ -113,6 +113,11 @@ def _stale_stages(stages: dict[str, Any], content: Any) -> list[str]:
             if text is not None and hashlib.md5(text, usedforsecurity=False).hexdigest() != out["md5"]:
                 stale.append(name)
     return list(dict.fromkeys(stale))
+
+
+def _yaml(text: bytes) -> Any:
+    """YAML 1.2, as DVC writes it: PyYAML would read 1e-05 as text."""
+    return YAML(typ="safe", pure=True).load(text)
 
 
 def _lookup(params: Any, key: str) -> Any:
