@@ -12,6 +12,7 @@ from ruamel.yaml import YAML
 
 WORK_TREE = "the work tree"
 PREDICTIONS, CLASSES = "metrics/predictions.csv", "metrics/classes.csv"
+REQUIRED = ("id", "label", "predicted", "confidence", "label_probability", "label_rank")
 NUMBERS = {
     "confidence": float,
     "label_probability": float,
@@ -131,8 +132,7 @@ def _lookup(params: Any, key: str) -> Any:
 
 def _predictions(content: bytes) -> pd.DataFrame:
     table = _table(content)
-    missing = {"id", "label", "predicted", *NUMBERS} - {"calibrated_confidence", "calibrated_label_probability"}
-    if missing := sorted(missing - set(table)):
+    if missing := [name for name in REQUIRED if name not in table]:
         raise ValueError(f"{PREDICTIONS} lacks the column {missing[0]}: it is of an older heldout: run `dvc repro`")
     return table.astype({name: kind for name, kind in NUMBERS.items() if name in table})
 
