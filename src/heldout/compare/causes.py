@@ -22,8 +22,8 @@ def differences(base: Revision, head: Revision) -> pd.DataFrame:
         for key in [*before, *(key for key in after if key not in before)]:
             if before.get(key) != after.get(key):
                 kind, name = key
-                row: dict[str, Any] = {"kind": kind, "name": name, "base": before.get(key), "head": after.get(key), "stages": []}
-                rows.setdefault(key, row)["stages"].append(stage)
+                values: dict[str, Any] = {"base": before.get(key), "head": after.get(key), "stages": []}
+                rows.setdefault(key, {"kind": kind, "name": name} | values)["stages"].append(stage)
     table = pd.DataFrame(list(rows.values()), columns=["kind", "name", "base", "head", "stages"])
     order = table["kind"].map({kind: number for number, kind in enumerate(KINDS)})
     return table.iloc[order.argsort(kind="stable")].reset_index(drop=True)

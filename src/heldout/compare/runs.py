@@ -1,4 +1,4 @@
-"""Runs of a revision under other params, in a copy beside the clone: its work tree, index and dvc.lock stay as they are.
+"""Runs of a revision under other params, in a copy beside the clone, whose work tree and dvc.lock stay as they are.
 
 The copy uses the clone's DVC cache, so the run-cache answers for what ran before, and what is interrupted goes on.
 """
