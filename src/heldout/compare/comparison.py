@@ -126,7 +126,7 @@ def _recipes(base: Revision, head: Revision, models: Difference | None) -> tuple
         if measured.get("recipe") not in digests:
             stale = "metrics/noise.json is of another recipe"
             continue
-        spread = recipes.Spread(measured["accuracy_sd"], measured["runs"])
+        spread = recipes.Spread(float(measured["accuracy_sd"]), int(measured["runs"]))
         return recipes.single_runs(models.value, spread), f"from {spread.seeds} other seeds"
     return None, f"{stale or 'there is no metrics/noise.json'} (`heldout noise --runs 5`)"
 
@@ -136,7 +136,7 @@ def _looks(root: str | Path, head: Revision) -> int:
     fingerprint = head.metrics["data"].get("test_fingerprint")
     if fingerprint is None:
         return 0
-    return max(looks.count(root, branch, int(fingerprint)) for branch in MAIN_BRANCHES) + 1
+    return max(looks.count(root, branch, int(fingerprint), head.metrics["eval"]) for branch in MAIN_BRANCHES)
 
 
 def _costs(base: Revision, head: Revision) -> pd.DataFrame:
