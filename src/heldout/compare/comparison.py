@@ -95,8 +95,8 @@ def verdict(comparison: Comparison) -> str:
     difference, (base, head) = comparison.models, comparison.accuracies
     line = (
         f"{word(difference, comparison.margin)}: accuracy {base:.4g} -> {head:.4g} ({difference.value:+.4f} "
-        f"[{difference.low:+.4f}, {difference.high:+.4f}]) on {len(comparison.exam.common):,} common test images, which "
-        f"show {difference.smallest_detectable:.3f} or more"
+        f"[{difference.low:+.4f}, {difference.high:+.4f}]) on {len(comparison.exam.common):,} common test images, "
+        f"which show {difference.smallest_detectable:.3f} or more"
     )
     if comparison.margin and word(difference, comparison.margin) == "no detectable difference":
         line += f"; not shown to be within the margin of {comparison.margin:g}"

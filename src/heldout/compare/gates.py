@@ -38,8 +38,9 @@ def failures(
         yield f"--max-drop {max_drop:g}: accuracy fell by {drop:.4f}, {drop - max_drop:.4f} more than allowed"
     if class_max_drop is not None:
         yield from _class_failures(compared, class_max_drop)
-    if require_better and (word := comparison.word(compared.models)) != "better":
-        yield f"--require-better: the verdict is {word} ({compared.models.value:+.4f}, p = {compared.models.p_value:.2g})"
+    word, p_value = comparison.word(compared.models), compared.models.p_value
+    if require_better and word != "better":
+        yield f"--require-better: the verdict is {word} ({compared.models.value:+.4f}, p = {p_value:.2g})"
 
 
 def _class_failures(compared: Comparison, class_max_drop: float) -> Iterator[str]:
