@@ -94,7 +94,7 @@ def verdict(comparison: Comparison) -> str:
         )
     difference, (base, head) = comparison.models, comparison.accuracies
     line = (
-        f"{word(difference, comparison.margin)}: accuracy {base:.4g} -> {head:.4g} ({difference.value:+.4f} "
+        f"{word(difference, comparison.margin)}: accuracy {base:.4f} to {head:.4f} ({difference.value:+.4f} "
         f"[{difference.low:+.4f}, {difference.high:+.4f}]) on {len(comparison.exam.common):,} common test images, "
         f"which show {difference.smallest_detectable:.3f} or more"
     )
@@ -109,8 +109,8 @@ def _recipe_words(comparison: Comparison) -> str:
         return f"whether another seed would give as much is unknown: {comparison.recipes_note}"
     reach = found.high - found.value
     if found.p_value < ALPHA:
-        return f"more than another seed would give (+-{reach:.4f}, {comparison.recipes_note})"
-    return f"no more than another seed would give (+-{reach:.4f}, {comparison.recipes_note})"
+        return f"more than another seed would give (± {reach:.4f}, {comparison.recipes_note})"
+    return f"no more than another seed would give (± {reach:.4f}, {comparison.recipes_note})"
 
 
 def _recipes(base: Revision, head: Revision, models: Difference | None) -> tuple[Difference | None, str]:

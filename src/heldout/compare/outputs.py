@@ -14,7 +14,7 @@ from heldout.core import names
 MARKER = "<!-- heldout report -->"
 TEXT_ROWS = 10  # of a table on a terminal
 MARKDOWN_ROWS = {"Metrics": 6, "What did it": 5, "Images": 0, "Classes": 3}
-MARKDOWN_SPECIAL = re.compile(r"([\\`*_{}\[\]()#+!|~@-])")
+MARKDOWN_SPECIAL = re.compile(r"([\\`*_\[\]|~])")
 MAX_CELL = 60
 
 
