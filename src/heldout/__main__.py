@@ -57,6 +57,12 @@ def _add_comparisons(commands: argparse._SubParsersAction) -> None:
     command.add_argument("base", metavar="BASE", help="a revision of git, or an experiment of DVC")
     command.add_argument("head", nargs="?", metavar="HEAD", help="the same; the work tree where it is left out")
     command.add_argument("--margin", type=_fraction, default=0.0, metavar="M", help="say 'not worse' within this loss")
+    command.add_argument(
+        "--seeds", type=int, metavar="K", help="train both recipes with K other seeds, and compare those"
+    )
+    command.add_argument(
+        "--attribute", action="store_true", help="run BASE and HEAD mixed: was it data, params or code?"
+    )
     output = command.add_mutually_exclusive_group()
     output.add_argument("--markdown", action="store_true", help="print what a pull request shows, 30 lines at most")
     output.add_argument("--json", action="store_true", help="print all of it as JSON")

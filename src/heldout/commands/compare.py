@@ -3,13 +3,18 @@
 import argparse
 import sys
 
-from heldout.compare import comparison, gates, noise, outputs, revisions
+from heldout.compare import attribution, comparison, gates, noise, outputs, revisions, seeds
 
 
 def compare(options: argparse.Namespace) -> int:
     """Print the comparison; 1 where a gate fails."""
     base, head = revisions.read(options.base), revisions.read(options.head)
     compared = comparison.compare(base, head, margin=options.margin)
+    if options.seeds and compared.models:
+        tested = seeds.compare(base, head, compared.exam, options.seeds, report=_report)
+        compared = compared._replace(recipes=tested, recipes_note=f"{options.seeds} other seeds of each recipe")
+    if options.attribute:
+        compared = compared._replace(attribution=attribution.attribute(base, head, report=_report))
     failures = list(
         gates.failures(
             compared,
@@ -36,3 +41,8 @@ def measure_noise(options: argparse.Namespace) -> int:
     )
     print(f"noise: written: {noise.NOISE_JSON}, {noise.NOISE_CSV}: commit them")
     return 0
+
+
+def _report(line: str) -> None:
+    """A run takes minutes, so its line goes to the terminal at once, and not into what is piped on."""
+    print(line, file=sys.stderr, flush=True)

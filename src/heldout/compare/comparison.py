@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from heldout.compare import causes, changes, exam, looks, noise, paired_metrics, paired_tests, recipes
+from heldout.compare.attribution import Attribution
 from heldout.compare.exam import Exam
 from heldout.compare.paired_tests import ALPHA, Difference
 from heldout.compare.revisions import Revision
@@ -36,6 +37,7 @@ class Comparison(NamedTuple):
     num_looks: int
     gain_by_choice: float
     margin: float
+    attribution: Attribution | None = None
 
 
 def compare(base: Revision, head: Revision, *, margin: float = 0.0, root: str | Path = ".") -> Comparison:

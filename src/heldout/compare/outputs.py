@@ -78,6 +78,7 @@ def as_json(compared: Comparison, failures: list[str]) -> str:
         "models": compared.models and {"word": word(compared.models, compared.margin), **compared.models._asdict()},
         "recipes": compared.recipes and {"word": word(compared.recipes), **compared.recipes._asdict()},
         "recipes_note": compared.recipes_note,
+        "attribution": compared.attribution and compared.attribution._asdict(),
         "failures": failures,
     }
     for name in ("metrics", "images", "subsets", "confusions", "causes", "costs"):

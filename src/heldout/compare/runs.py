@@ -53,10 +53,41 @@ def predict(folder: Path, params: dict[str, Any], name: str) -> Revision:
     Raises:
         ValueError: where a stage fails, with the last line that it printed.
     """
-    _set_params(folder / "params.yaml", params)
-    # A metric that git holds would be in the way of what a run-cache entry restores.
+    set_params(folder / "params.yaml", params)
     _execute(folder, "dvc", "repro", "--allow-missing", "evaluate", what=name)
     return revisions.read(None, folder)._replace(name=name)
+
+
+def set_params(path: Path, params: dict[str, Any]) -> None:
+    """Give params.yaml other values, with its comments kept: {"seed": 3}, or {"train": {"epochs": 5}}."""
+    round_trip = YAML()
+    round_trip.preserve_quotes, round_trip.width = True, 4096
+    values = round_trip.load(path.read_text(encoding="utf-8"))
+    for name, value in params.items():
+        if isinstance(value, dict):
+            values.setdefault(name, {}).update(value)
+        else:
+            values[name] = value
+    with path.open("w", encoding="utf-8") as file:
+        round_trip.dump(values, file)
+
+
+def files(folder: Path, commit: str) -> list[str]:
+    """The files of a commit."""
+    return _execute(folder, "git", "ls-tree", "-r", "--name-only", "-z", commit).split("\0")[:-1]
+
+
+def take_files(folder: Path, commit: str, paths: list[str]) -> None:
+    """Put files and folders of a commit in the place of a copy's own, which go where the commit lacks them."""
+    for path in paths:
+        _execute(folder, "git", "rm", "-r", "--quiet", "--force", "--ignore-unmatch", "--", path)
+        _execute(folder, "git", "checkout", "--quiet", commit, "--", path)
+    _execute(folder, "dvc", "checkout", "--quiet", "--force", check=False)
+
+
+def params_of(folder: Path, commit: str) -> dict[str, Any]:
+    """params.yaml of a commit."""
+    return YAML(typ="safe", pure=True).load(_execute(folder, "git", "show", f"{commit}:params.yaml"))
 
 
 def _copy_work_tree(root: Path, target: Path) -> None:
@@ -68,19 +99,6 @@ def _copy_work_tree(root: Path, target: Path) -> None:
             shutil.copy2(source, copied)
         elif not source.exists():
             copied.unlink(missing_ok=True)
-
-
-def _set_params(path: Path, params: dict[str, Any]) -> None:
-    round_trip = YAML()
-    round_trip.preserve_quotes, round_trip.width = True, 4096
-    values = round_trip.load(path.read_text(encoding="utf-8"))
-    for name, value in params.items():
-        if isinstance(value, dict):
-            values[name].update(value)
-        else:
-            values[name] = value
-    with path.open("w", encoding="utf-8") as file:
-        round_trip.dump(values, file)
 
 
 def _cache(root: Path) -> str:

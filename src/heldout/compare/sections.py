@@ -80,6 +80,10 @@ def _causes(compared: Comparison) -> Section:
     ]
     kinds = list(dict.fromkeys(row[0] for row in rows))
     text = f"what differs: {', '.join(kinds)}" if rows else "no param, code, version or data differs"
+    if compared.attribution:
+        divided, parts = compared.attribution, compared.attribution.parts.items()
+        text += f"; of {divided.difference:+.4f} on {divided.images:,} images, "
+        text += ", ".join(f"{part} {value:+.4f}" for part, value in parts) + " (Shapley)"
     if compared.outputs:
         text += f"; outputs differ from the stage {next(iter(compared.outputs))} on"
     return Section("What did it", text, ["kind", "what", "base", "head", "read by"], rows)
