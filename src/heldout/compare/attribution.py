@@ -6,13 +6,12 @@ from math import factorial
 from pathlib import Path
 from typing import NamedTuple
 
-from heldout.compare import causes, runs
+from heldout.compare import causes, revisions, runs
 from heldout.compare.revisions import Revision
 
 # What each part is: the files of it, beside the sections of params.yaml. Versions are the machine's and stay HEAD's.
 PARTS = ("data", "params", "code")
 CODE_FILES = ("src/heldout", "stages", "dvc.yaml")
-TRAINED = ("sample", "index", "split", "preprocess", "train", "predict")  # the stages that make predictions
 DATA_SECTIONS = ("data", "split")  # they say which data there are
 
 
@@ -61,7 +60,7 @@ def differing_parts(base: Revision, head: Revision) -> list[str]:
     rows = causes.differences(base, head)
     of_data = (rows["kind"] == "data") | rows["name"].str.startswith(tuple(f"{name}." for name in DATA_SECTIONS))
     kinds = rows["kind"].where(~of_data, "data")
-    trained = rows["stages"].map(lambda stages: any(name.split("@")[0] in TRAINED for name in stages))
+    trained = rows["stages"].map(lambda stages: any(name.split("@")[0] in revisions.SCORED for name in stages))
     return [part for part in PARTS if part in set(kinds[trained])]
 
 

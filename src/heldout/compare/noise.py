@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from heldout.compare import runs
+from heldout.compare import revisions, runs
 from heldout.compare.revisions import Revision
 from heldout.core import atomic
 from heldout.data import manifest
@@ -73,7 +73,7 @@ def recipe_digest(revision: Revision) -> str:
     """The md5 of what makes a result but the seed: params, code, versions and data of all stages up to `predict`."""
     entries = {}
     for name, stage in revision.lock.items():
-        if name.split("@")[0] in ("evaluate", "explain", "report", "export", "augment", "code"):
+        if name.split("@")[0] not in revisions.SCORED:
             continue
         params = {path: dict(values) for path, values in stage.get("params", {}).items()}
         params.get("params.yaml", {}).pop("seed", None)

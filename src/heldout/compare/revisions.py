@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 from ruamel.yaml import YAML
 
+SCORED = ("sample", "index", "split", "preprocess", "train", "predict", "evaluate")  # the stages that make a score
 WORK_TREE = "the work tree"
 PREDICTIONS, CLASSES = "metrics/predictions.csv", "metrics/classes.csv"
 REQUIRED = ("id", "label", "predicted", "confidence", "label_probability", "label_rank")
@@ -37,12 +38,13 @@ class Revision(NamedTuple):
     lock: dict[str, Any]
 
 
-def read(name: str | None, root: str | Path = ".") -> Revision:
+def read(name: str | None, root: str | Path = ".", stages: tuple[str, ...] = ()) -> Revision:
     """Read a revision; None is the work tree.
 
     Args:
         name: a revision of git or the name of an experiment (`dvc exp show`).
         root: of the repository.
+        stages: those that dvc.lock must be right about; all of them where none is named.
 
     Raises:
         ValueError: where it is unknown or lacks a file, or its dvc.lock is stale.
@@ -61,15 +63,16 @@ def read(name: str | None, root: str | Path = ".") -> Revision:
     if lock_text is None:
         raise ValueError(f"{label} has no dvc.lock: run `dvc repro` there and commit dvc.lock, metrics/ and plots/")
     lock = _yaml(lock_text) or {}
-    stages = lock.get("stages") if isinstance(lock, dict) else None
-    if not stages:
+    entries = lock.get("stages") if isinstance(lock, dict) else None
+    if not entries:
         raise ValueError(f"{label} has an empty dvc.lock: `heldout doctor` says what to do")
     predictions = content(PREDICTIONS)
     if predictions is None:
         raise ValueError(
             f"{label} has no {PREDICTIONS}, which holds what is compared: run `dvc repro` there and commit metrics/"
         )
-    if stale := _stale_stages(stages, content):
+    checked = {key: entry for key, entry in entries.items() if not stages or key.split("@")[0] in stages}
+    if stale := _stale_stages(checked, content):
         raise ValueError(
             f"dvc.lock of {label} is stale ({', '.join(stale)}): its numbers are not of its params and code: "
             "run `dvc repro` and commit dvc.lock, code.yaml, metrics/ and plots/"
@@ -79,7 +82,7 @@ def read(name: str | None, root: str | Path = ".") -> Revision:
         text = content(f"metrics/{key}.json")
         metrics[key] = json.loads(text) if text else {}
     classes = _table(content(CLASSES) or b"label\n")
-    return Revision(label, commit, _predictions(predictions), classes["label"].tolist(), metrics, stages)
+    return Revision(label, commit, _predictions(predictions), classes["label"].tolist(), metrics, entries)
 
 
 def _resolve(name: str, root: Path) -> str:

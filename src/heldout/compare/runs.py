@@ -55,7 +55,7 @@ def predict(folder: Path, params: dict[str, Any], name: str) -> Revision:
     """
     set_params(folder / "params.yaml", params)
     _execute(folder, "dvc", "repro", "--allow-missing", "evaluate", what=name)
-    return revisions.read(None, folder)._replace(name=name)
+    return revisions.read(None, folder, revisions.SCORED)._replace(name=name)
 
 
 def set_params(path: Path, params: dict[str, Any]) -> None:
