@@ -86,8 +86,8 @@ def take_files(folder: Path, commit: str, paths: list[str]) -> None:
 
 
 def params_of(folder: Path, commit: str) -> dict[str, Any]:
-    """params.yaml of a commit."""
-    return YAML(typ="safe", pure=True).load(_execute(folder, "git", "show", f"{commit}:params.yaml"))
+    """params.yaml of a commit, whose numbers are written as they stand there (PyYAML reads 1e-05 as text)."""
+    return YAML().load(_execute(folder, "git", "show", f"{commit}:params.yaml"))
 
 
 def _copy_work_tree(root: Path, target: Path) -> None:
