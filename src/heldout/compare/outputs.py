@@ -13,7 +13,7 @@ from heldout.core import names
 
 MARKER = "<!-- heldout report -->"
 TEXT_ROWS = 10  # of a table on a terminal
-MARKDOWN_ROWS = {"Metrics": 6, "What did it": 5, "Images": 0, "Classes": 3}
+MARKDOWN_TABLE, MARKDOWN_ROWS = "Metrics", 6
 MARKDOWN_SPECIAL = re.compile(r"([\\`*_\[\]|~])")
 MAX_CELL = 60
 
@@ -48,12 +48,11 @@ def markdown(compared: Comparison, failures: list[str], freshness: str = "") -> 
     if len(failures) > 3:
         lines.append(f"- **gate:** {len(failures) - 3} more")
     for section in sections(compared):
-        shown = section.rows[: MARKDOWN_ROWS.get(section.title, 0)]
-        more = f" ({len(section.rows) - len(shown):,} more rows)" if len(section.rows) > len(shown) > 0 else ""
-        lines.append(f"- **{section.title}:** {_escaped(section.text)}{more}")
-        if shown:
+        brief = f": {section.brief}" if section.brief else ""
+        lines.append(f"- **{section.title}:** {_escaped(section.text + brief)}")
+        if section.title == MARKDOWN_TABLE and section.rows:
             lines += ["", _row(section.header), _row(["---"] * len(section.header), escape=False)]
-            lines += [*map(_row, shown), ""]
+            lines += [*map(_row, section.rows[:MARKDOWN_ROWS]), ""]
     return "\n".join(lines) + "\n"
 
 

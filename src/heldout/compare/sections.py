@@ -7,17 +7,19 @@ import pandas as pd
 
 from heldout.compare.comparison import Comparison
 
+NUM_BRIEF, MAX_BRIEF = 5, 100  # items, and characters of one
 FALSE_DISCOVERIES = 0.05
-KEPT_SCORES = ("accuracy", "balanced_accuracy", "macro_f1", "log_loss")
 
 
 class Section(NamedTuple):
-    """A heading, a sentence, and a table (header and rows; no rows where the sentence says it all)."""
+    """A heading, a sentence, a table (header and rows; no rows where the sentence says it all), and what of its rows is
+    said where there is no room for a table."""
 
     title: str
     text: str
     header: list[str]
     rows: list[list[str]]
+    brief: str = ""
 
 
 def sections(compared: Comparison) -> list[Section]:
@@ -86,7 +88,10 @@ def _causes(compared: Comparison) -> Section:
         text += ", ".join(f"{part} {value:+.4f}" for part, value in parts) + " (Shapley)"
     if compared.outputs:
         text += f"; outputs differ from the stage {next(iter(compared.outputs))} on"
-    return Section("What did it", text, ["kind", "what", "base", "head", "read by"], rows)
+    changes = [
+        f"{kind} {name} {base} to {head}" if kind != "code" else f"code of {name}" for kind, name, base, head, _ in rows
+    ]
+    return Section("What did it", text, ["kind", "what", "base", "head", "read by"], rows, _first(changes))
 
 
 def _images(compared: Comparison) -> Section:
@@ -103,7 +108,7 @@ def _images(compared: Comparison) -> Section:
 def _classes(compared: Comparison) -> Section:
     subsets = compared.subsets
     tested = int(subsets["p_value"].notna().sum())
-    flagged = int((subsets["q_value"] < FALSE_DISCOVERIES).sum())
+    differing = subsets[subsets["q_value"] < FALSE_DISCOVERIES]
     text = (
         f"{flagged} of {tested} classes differ by more than chance, corrected for {tested} looks (Benjamini-Hochberg)"
     )
@@ -112,8 +117,9 @@ def _classes(compared: Comparison) -> Section:
         for row in subsets.itertuples()
         if row.fixed or row.broken
     ]
+    brief = _first([f"{row.value} {row.base:.3f} to {row.head:.3f}" for row in differing.itertuples()])
     header = ["class", "images", "base", "head", "fixed / broken", "p", "corrected"]
-    return Section("Classes", text, header, rows)
+    return Section("Classes", text, header, rows, brief)
 
 
 def _confusions(compared: Comparison) -> Section:
@@ -130,6 +136,13 @@ def _costs(compared: Comparison) -> Section:
     rows = [[row.name.replace("_", " "), _count(row.base), _count(row.head)] for row in changed.itertuples()]
     text = "what it costs" if rows else "parameters, epochs and bytes of the shipped files are the same"
     return Section("Cost", text, ["what", "base", "head"], rows)
+
+
+def _first(items: list[str]) -> str:
+    """The first of them, and how many more there are."""
+    shortened = [item if len(item) <= MAX_BRIEF else f"{item[:MAX_BRIEF]}…" for item in items[:NUM_BRIEF]]
+    more = [f"{len(items) - NUM_BRIEF:,} more"] if len(items) > NUM_BRIEF else []
+    return "; ".join(shortened + more)
 
 
 def _interval(value: float, low: float, high: float) -> Iterator[str]:
