@@ -24,7 +24,7 @@ def differences(base: Revision, head: Revision) -> pd.DataFrame:
                 kind, name = key
                 values: dict[str, Any] = {"base": before.get(key), "head": after.get(key), "stages": []}
                 rows.setdefault(key, {"kind": kind, "name": name} | values)["stages"].append(stage)
-    table = pd.DataFrame(list(rows.values()), columns=["kind", "name", "base", "head", "stages"])
+    table = pd.DataFrame(list(rows.values()), columns=["kind", "name", "base", "head", "stages"], dtype=object)
     order = table["kind"].map({kind: number for number, kind in enumerate(KINDS)})
     return table.iloc[order.argsort(kind="stable")].reset_index(drop=True)
 

@@ -109,9 +109,7 @@ def _classes(compared: Comparison) -> Section:
     subsets = compared.subsets
     tested = int(subsets["p_value"].notna().sum())
     differing = subsets[subsets["q_value"] < FALSE_DISCOVERIES]
-    text = (
-        f"{flagged} of {tested} classes differ by more than chance, corrected for {tested} looks (Benjamini-Hochberg)"
-    )
+    text = f"{len(differing)} of {tested} classes differ by more than chance, corrected for {tested} looks (Benjamini-Hochberg)"
     rows = [
         [str(row.value), str(row.images), _number(row.base), _number(row.head), f"{row.fixed} / {row.broken}", *_p(row)]
         for row in subsets.itertuples()
