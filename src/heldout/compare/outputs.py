@@ -31,19 +31,15 @@ def text(compared: Comparison, failures: list[str]) -> str:
     return "\n".join(lines)
 
 
-def markdown(compared: Comparison, failures: list[str], freshness: str = "") -> str:
+def markdown(compared: Comparison, failures: list[str]) -> str:
     """For a pull request: at most 30 lines, what decides first; all that comes from outside is escaped.
 
     Args:
         compared: of `comparison.compare`.
         failures: lines of `gates.failures`.
-        freshness: what stands before any number, where dvc.lock is stale or unproven.
     """
-    lines = [MARKER]
-    if freshness:
-        lines += [f"**{_escaped(freshness)}**", ""]
     heading = "no verdict" if compared.models is None else word(compared.models, compared.margin)
-    lines += [f"## heldout: {heading}", "", _escaped(verdict(compared)), ""]
+    lines = [MARKER, f"## heldout: {heading}", "", _escaped(verdict(compared)), ""]
     lines += [f"- **gate:** {_escaped(line)}" for line in failures[:3]]
     if len(failures) > 3:
         lines.append(f"- **gate:** {len(failures) - 3} more")

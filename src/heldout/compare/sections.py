@@ -109,7 +109,7 @@ def _classes(compared: Comparison) -> Section:
     subsets = compared.subsets
     tested = int(subsets["p_value"].notna().sum())
     differing = subsets[subsets["q_value"] < FALSE_DISCOVERIES]
-    text = f"{len(differing)} of {tested} classes differ by more than chance, corrected for {tested} looks (Benjamini-Hochberg)"
+    text = f"{len(differing)} of {tested} differ by more than chance, corrected for {tested} looks (Benjamini-Hochberg)"
     rows = [
         [str(row.value), str(row.images), _number(row.base), _number(row.head), f"{row.fixed} / {row.broken}", *_p(row)]
         for row in subsets.itertuples()
@@ -126,14 +126,15 @@ def _confusions(compared: Comparison) -> Section:
         for row in compared.confusions.itertuples()
     ]
     text = "pairs of classes whose confusion changed" if rows else "no pair of classes is confused more or less often"
-    return Section("Confusions", text, ["label", "predicted", "base", "head", "change"], rows)
+    brief = _first([f"{label} taken for {predicted} {base} to {head}" for label, predicted, base, head, _ in rows])
+    return Section("Confusions", text, ["label", "predicted", "base", "head", "change"], rows, brief)
 
 
 def _costs(compared: Comparison) -> Section:
     changed = compared.costs[compared.costs["base"] != compared.costs["head"]]
     rows = [[row.name.replace("_", " "), _count(row.base), _count(row.head)] for row in changed.itertuples()]
     text = "what it costs" if rows else "parameters, epochs and bytes of the shipped files are the same"
-    return Section("Cost", text, ["what", "base", "head"], rows)
+    return Section("Cost", text, ["what", "base", "head"], rows, _first([f"{name} {a} to {b}" for name, a, b in rows]))
 
 
 def _first(items: list[str]) -> str:
