@@ -7,6 +7,7 @@ from scipy import optimize, stats
 
 ALPHA = 0.05
 POWER = 0.8
+FEW_CHANGES = 10
 
 
 class Difference(NamedTuple):
@@ -97,12 +98,13 @@ def interval(sums: np.ndarray, sizes: np.ndarray) -> tuple[float, float]:
 def design_effect(sums: np.ndarray, sizes: np.ndarray) -> float:
     """By what factor groups raise the variance of the mean change over that of as many independent images (Kish 1965).
 
-    It is 1 at least: changes within a group that happen to cancel promise nothing of the next exam.
+    It is 1 at least: changes within a group that happen to cancel promise nothing of the next exam. Of fewer than
+    FEW_CHANGES nothing is learned: then it is what groups that change as one would make it.
     """
-    changed = np.abs(sums)
-    if not changed.any():
-        return 1.0
-    return float(max(1.0, (changed.astype(float) ** 2).sum() / changed.sum()))
+    changed = np.abs(sums).astype(float)
+    if changed.sum() < FEW_CHANGES:
+        return float((sizes.astype(float) ** 2).sum() / sizes.sum())
+    return float(max(1.0, (changed**2).sum() / changed.sum()))
 
 
 def smallest_detectable(images: float, discordance: float) -> float:
