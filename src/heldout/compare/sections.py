@@ -71,7 +71,7 @@ def _metrics(compared: Comparison) -> Section:
             name = row.metric.replace("_", " ")
             values = _interval(row.difference, row.low, row.high)
             rows.append([name, _number(row.base), _number(row.head), *values])
-    text = f"accuracy: exact paired test, p = {models.p_value:.2g}; the others: paired bootstrap"
+    text = f"accuracy: exact paired test, p {_small(models.p_value)}; the others: paired bootstrap"
     return Section("Metrics", text, header, rows)
 
 
@@ -147,6 +147,11 @@ def _first(items: list[str]) -> str:
 def _interval(value: float, low: float, high: float) -> Iterator[str]:
     yield f"{value:+.4f}"
     yield f"[{low:+.4f}, {high:+.4f}]"
+
+
+def _small(p_value: float) -> str:
+    """A p-value; what is below the arithmetic's own error is no number."""
+    return f"= {p_value:.2g}" if p_value >= 1e-12 else "< 1e-12"
 
 
 def _p(row: tuple) -> list[str]:
