@@ -45,7 +45,47 @@ def parser() -> argparse.ArgumentParser:
     )
     command = commands.add_parser("graph", help="write the lists that follow from the stages' code (make graph)")
     command.add_argument("--check", action="store_true", help="write nothing; exit 1 where a list is stale")
+    _add_comparisons(commands)
     return result
+
+
+def _add_comparisons(commands: argparse._SubParsersAction) -> None:
+    """The two commands and their options."""
+    command = commands.add_parser(
+        "compare", help="say whether HEAD is better than BASE, on which images, and what did it"
+    )
+    command.add_argument("base", metavar="BASE", help="a revision of git, or an experiment of DVC")
+    command.add_argument("head", nargs="?", metavar="HEAD", help="the same; the work tree where it is left out")
+    command.add_argument("--margin", type=_fraction, default=0.0, metavar="M", help="say 'not worse' within this loss")
+    command.add_argument(
+        "--seeds", type=int, metavar="K", help="train both recipes with K other seeds, and compare those"
+    )
+    command.add_argument(
+        "--attribute", action="store_true", help="run BASE and HEAD mixed: was it data, params or code?"
+    )
+    output = command.add_mutually_exclusive_group()
+    output.add_argument("--markdown", action="store_true", help="print what a pull request shows, 30 lines at most")
+    output.add_argument("--json", action="store_true", help="print all of it as JSON")
+    command.add_argument("--max-drop", type=_fraction, metavar="X", help="exit 1 where accuracy falls by more")
+    command.add_argument(
+        "--class-max-drop", type=_fraction, metavar="X", help="exit 1 where the accuracy of a class falls by more"
+    )
+    command.add_argument("--require-better", action="store_true", help="exit 1 where the verdict is not 'better'")
+    command.add_argument("--same-exam", action="store_true", help="exit 1 where test images or labels differ")
+    command = commands.add_parser("noise", help="train this recipe with other seeds, to know what a seed changes")
+    command.add_argument("--runs", type=int, default=5, metavar="N", help="how many other seeds (%(default)s)")
+
+
+def _compare(options: argparse.Namespace) -> int:
+    from heldout.commands import compare
+
+    return compare.compare(options)
+
+
+def _noise(options: argparse.Namespace) -> int:
+    from heldout.commands import compare
+
+    return compare.measure_noise(options)
 
 
 def _predict(options: argparse.Namespace) -> int:
@@ -122,8 +162,20 @@ def _positive(text: str) -> int:
     return int(text)
 
 
+def _fraction(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < 1:
+        raise argparse.ArgumentTypeError(f"expected a number from 0 to 1, such as 0.01, got {text!r}")
+    return value
+
+
 COMMANDS = {
     "predict": _predict,
+    "compare": _compare,
+    "noise": _noise,
     "summary": _summary,
     "doctor": _doctor,
     "cache": _cache,

@@ -101,49 +101,103 @@ def test_an_unfinished_merge(repo):
     assert script(repo, "freshness", expect=1) == line
 
 
-def test_report_of_a_change(repo):
-    (repo / "params.yaml").write_text("epochs: 2\n")
-    (repo / "data.json").write_text('{"accuracy": 0.912345, "loss": 0.3}\n')
-    must(repo, "dvc repro -q", "git commit -q -a -m more")
-    output = script(repo, "report", "HEAD~1")
-    heading = "## heldout: the test accuracy changed from 0.9 to 0.912345 (+0.012345).\n"
-    assert output.startswith(f"{MARKER}\n{heading}\nThe numbers are those committed.\n")
-    assert re.search(r"\| metrics/eval.json \| accuracy +\| 0.9 +\| 0.9123 +\| 0.0123 +\|", output)
-    assert re.search(r"\| metrics/eval.json \| loss +\| - +\| 0.3 +\| - +\|", output)
-    assert re.search(r"\| params.yaml \| epochs +\| 1 +\| 2 +\|", output)
-    assert output.endswith("dvc.lock is fresh\n")
+REPORTED = """stages:
+  train: {cmd: cp rows.csv model.csv, deps: [rows.csv], params: [epochs, code.yaml: [train]], outs: [model.csv]}
+  evaluate:
+    cmd: cp model.csv metrics/predictions.csv
+    deps: [model.csv]
+    plots: [metrics/predictions.csv: {cache: false}]
+"""
 
 
-def test_report_names_the_stages_whose_code_differs(repo):
-    (repo / "code.yaml").write_text("train: 0b\n")
-    must(repo, "dvc repro -q", "git commit -q -a -m code")
-    output = script(repo, "report", "HEAD~1")
-    assert "### Code\n\nThe code of these stages differs: train.\n" in output
-    assert "No param differs from HEAD~1." in output and "0b" not in output
+def rows(right: int) -> str:
+    """A hundred predictions, of which so many are right."""
+    lines = ["id,path,label,predicted,confidence,label_probability,label_rank"]
+    for number in range(100):
+        answer = "a,a,0.9,0.9,1" if number < right else "a,b,0.9,0.1,2"
+        lines.append(f"{number},photos/{number}.jpg,{answer}")
+    return "\n".join(lines) + "\n"
 
 
-def test_report_without_a_change(repo):
-    output = script(repo, "report", "main")
-    assert "the test accuracy is unchanged." in output and "|" not in output
-    assert "No metric differs from main." in output and "No param differs from main." in output
-    assert "No stage's code differs from main." in output
+@pytest.fixture
+def reported(tmp_path, monkeypatch):
+    """A repository whose main has 80 of 100 test images right."""
+    monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(tmp_path / "site"))
+    monkeypatch.delenv("GITHUB_ACTIONS", raising=False)
+    folder = tmp_path / "reported"
+    (folder / "metrics").mkdir(parents=True)
+    for name, text in {
+        "dvc.yaml": REPORTED,
+        "params.yaml": "epochs: 1\n",
+        "code.yaml": "train: 0a\n",
+        "rows.csv": rows(80),
+    }.items():
+        (folder / name).write_text(text)
+    must(folder, "git init -q -b main", "dvc init -q", "dvc repro -q")
+    commit(folder)
+    return folder
 
 
-def test_report_judges_the_commit_and_not_what_this_run_made_of_it(repo):
-    (repo / "data.json").write_text('{"accuracy": 0.8}\n')
-    must(repo, "git commit -q -a -m stale", "dvc repro -q")
-    output = script(repo, "report", "HEAD~1")
-    assert "it differs from the commit in `dvc.lock`, `metrics/eval.json`." in output
-    assert "from 0.9 to 0.8 (-0.100000)" in output
-    assert "freshness: dvc.lock is stale, changed stages: train" in output
+def test_report_of_a_change(reported):
+    (reported / "params.yaml").write_text("epochs: 2\n")
+    (reported / "code.yaml").write_text("train: 0b\n")
+    (reported / "rows.csv").write_text(rows(95))
+    must(reported, "dvc repro -q", "git commit -q -a -m more")
+    output = script(reported, "report", "HEAD~1")
+    assert output.startswith(f"{MARKER}\n## heldout: better\n\nbetter: accuracy 0.8000 to 0.9500 (+0.1500")
+    assert "params epochs 1 to 2; code of train; data rows.csv" in output
+    assert "15 fixed, 0 broken" in output and len(output.splitlines()) <= 30
 
 
-def test_report_without_the_base(repo):
-    must(repo, "git commit -q --allow-empty -m next")
-    line = "report: HEAD~1 is not in this shallow clone: check out with fetch-depth: 0 (GitLab: GIT_DEPTH: 0)\n"
-    assert script(clone_of(repo, "--depth", "1"), "report", "HEAD~1", expect=1) == line
-    assert "received nowhere, which git does not know" in script(repo, "report", "nowhere", expect=1)
-    assert "expected a git repository" in script(repo.parent, "freshness", expect=1)
+def test_report_without_a_change(reported):
+    output = script(reported, "report", "main")
+    assert "no detectable difference: accuracy 0.8000 to 0.8000" in output
+    assert "no param, code, version or data differs" in output and "Unproven" not in output
+
+
+def test_a_gate_ends_1_with_the_report_and_an_annotation(reported, monkeypatch):
+    (reported / "rows.csv").write_text(rows(60))
+    must(reported, "dvc repro -q", "git commit -q -a -m worse")
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    output = execute(str(ROOT / ".ci/report"), "HEAD~1", "--max-drop", "0.05", cwd=reported, expect=1).stdout
+    line = "--max-drop 0.05: accuracy fell by 0.2000, 0.1500 more than allowed"
+    assert "## heldout: worse" in output and f"- **gate:** {line}" in output
+    assert f"::error title=heldout::{line}" in output
+
+
+def test_report_judges_the_commit_and_not_what_this_run_made_of_it(reported):
+    (reported / "rows.csv").write_text(rows(70))
+    must(reported, "git commit -q -a -m stale", "dvc repro -q")
+    output = script(reported, "report", "HEAD~1")
+    unproven, origin, heading = (
+        output.index("**Unproven: freshness: dvc.lock is stale"),
+        output.index("differs"),
+        output.index("##"),
+    )
+    assert unproven < origin < heading
+    assert "it differs from the commit in `dvc.lock`, `metrics/predictions.csv`." in output
+    assert "accuracy 0.8000 to 0.7000" in output
+
+
+def test_a_stale_commit_gets_no_number(reported):
+    (reported / "params.yaml").write_text("epochs: 2\n")
+    must(reported, "git commit -q -a -m stale")
+    output = execute(str(ROOT / ".ci/report"), "HEAD~1", cwd=reported, expect=1).stdout
+    assert "## heldout: no verdict\n\ndvc.lock of the work tree is stale (train)" in output and "0.8" not in output
+
+
+def test_report_without_the_base(reported):
+    must(reported, "git commit -q --allow-empty -m next")
+    line = "HEAD~1 is not in this shallow clone: check out with fetch-depth: 0 (GitLab: GIT_DEPTH: 0)\n"
+    shallow = clone_of(reported, "--depth", "1")
+    assert execute(str(ROOT / ".ci/report"), "HEAD~1", cwd=shallow, expect=1).stdout.endswith(f"no verdict\n\n{line}")
+    output = execute(str(ROOT / ".ci/report"), "nowhere", cwd=reported, expect=1).stdout
+    assert "got nowhere, which git does not know" in output
+    assert "expected a revision, received []" in script(reported, "report", expect=1)
+
+
+def test_freshness_outside_a_repository(tmp_path):
+    assert "expected a git repository" in script(tmp_path, "freshness", expect=1)
 
 
 NOTES = "/projects/5/merge_requests/7/notes"

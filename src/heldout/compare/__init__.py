@@ -1,0 +1,1 @@
+"""Whether one model, or one recipe, is better than another on the same held-out images."""

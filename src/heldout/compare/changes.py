@@ -1,0 +1,92 @@
+"""Which images one side alone predicts correctly, and in which classes, confusions and columns they come together."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from heldout.compare.paired_tests import group_sums, sign_flip
+
+MIN_IMAGES = 10  # of a subset that is tested
+
+
+def by_image(common: pd.DataFrame) -> pd.DataFrame:
+    """A row for each image that was fixed (HEAD alone is right) or broken (BASE alone is): the largest change of the
+    label's probability first.
+
+    Args:
+        common: of `exam.match`.
+
+    Returns:
+        id, path, label, predicted_base, predicted_head, change (fixed, broken), probability_change.
+    """
+    base, head = correct(common)
+    table = common.assign(
+        change=np.where(head, "fixed", "broken"),
+        probability_change=common["label_probability_head"] - common["label_probability_base"],
+    )[base != head]
+    order = np.lexsort([table["id"], -table["probability_change"].abs()])
+    columns = ["id", "path", "label", "predicted_base", "predicted_head", "change", "probability_change"]
+    return table.iloc[order][columns].reset_index(drop=True)
+
+
+def by_subset(common: pd.DataFrame, columns: tuple[str, ...] = ("label",)) -> pd.DataFrame:
+    """A row for each class, and each value of further columns: images, accuracy on either side, fixed, broken, the
+    p-value of no difference there, and the q-value that holds it against all rows (Benjamini and Hochberg 1995).
+
+    Args:
+        common: of `exam.match`.
+        columns: whose values part the images.
+
+    Returns:
+        the rows by p-value; those of fewer than MIN_IMAGES images are not tested (p and q are NaN) and come last.
+    """
+    rows = [row for column in columns for row in _subsets(common, column)]
+    names = ["column", "value", "images", "base", "head", "fixed", "broken", "p_value"]
+    table = pd.DataFrame(rows, columns=names)
+    tested = table["p_value"].notna()
+    table["q_value"] = np.nan
+    if tested.any():
+        table.loc[tested, "q_value"] = stats.false_discovery_control(table.loc[tested, "p_value"])
+    return table.sort_values(["p_value", "column", "value"], kind="stable", ignore_index=True)
+
+
+def by_confusion(common: pd.DataFrame) -> pd.DataFrame:
+    """A row for each pair of classes (label, predicted) whose number of images differs: how many on either side."""
+    counts = {}
+    for side in ("base", "head"):
+        predicted = common[f"predicted_{side}"]
+        wrong = common[predicted != common["label"]]
+        counts[side] = wrong.groupby(["label", f"predicted_{side}"]).size().rename_axis(["label", "predicted"])
+    table = pd.DataFrame(counts).fillna(0).astype(int).reset_index()
+    table["change"] = table["head"] - table["base"]
+    table = table[table["change"] != 0]
+    order = np.lexsort([table["predicted"], table["label"], -table["change"].abs()])
+    return table.iloc[order].reset_index(drop=True)
+
+
+def correct(common: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """Whether BASE and HEAD predict each image's label, bool (n,)."""
+    label = common["label"].to_numpy(object)
+    return common["predicted_base"].to_numpy(object) == label, common["predicted_head"].to_numpy(object) == label
+
+
+def groups(common: pd.DataFrame) -> np.ndarray | None:
+    """The group of each image, an image without one being its own; None where no group is known."""
+    if "group" not in common or not (common["group"] != "").any():
+        return None
+    return np.where(common["group"] == "", "id " + common["id"], "group " + common["group"])
+
+
+def _subsets(common: pd.DataFrame, column: str) -> Iterator[tuple]:
+    base, head = correct(common)
+    group_of_image = groups(common)
+    change = head.astype(np.int64) - base.astype(np.int64)
+    for value, positions in sorted(common.groupby(column).indices.items()):
+        within = None if group_of_image is None else group_of_image[positions]
+        tested = len(positions) >= MIN_IMAGES
+        p_value = sign_flip(group_sums(change[positions], within)[0]) if tested else np.nan
+        fixed, broken = int((change[positions] > 0).sum()), int((change[positions] < 0).sum())
+        accuracies = float(base[positions].mean()), float(head[positions].mean())
+        yield column, value, len(positions), *accuracies, fixed, broken, p_value

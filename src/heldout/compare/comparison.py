@@ -1,0 +1,152 @@
+"""HEAD against BASE: the same exam, these two models, these two recipes, which images, what did it, at what cost."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from heldout.compare import causes, changes, exam, looks, noise, paired_metrics, paired_tests, recipes
+from heldout.compare.attribution import Attribution
+from heldout.compare.exam import Exam
+from heldout.compare.paired_tests import ALPHA, Difference
+from heldout.compare.revisions import Revision
+
+MAIN_BRANCHES = ("origin/HEAD", "origin/main", "main", "origin/master", "master")
+COSTS = ("parameters", "epochs", "bytes")  # what the names of the metrics of train and export end with
+
+
+class Comparison(NamedTuple):
+    """What `compare` finds. `metrics` has a row a metric (name, base, head, difference, low, high); `models` is None
+    where the exams share too little, `recipes` where the spread over seeds is unknown, and `recipes_note` says why."""
+
+    base: Revision
+    head: Revision
+    exam: Exam
+    models: Difference | None
+    accuracies: tuple[float, float]
+    recipes: Difference | None
+    recipes_note: str
+    metrics: pd.DataFrame
+    images: pd.DataFrame
+    subsets: pd.DataFrame
+    confusions: pd.DataFrame
+    causes: pd.DataFrame
+    outputs: dict[str, list[str]]
+    costs: pd.DataFrame
+    num_looks: int
+    gain_by_choice: float
+    margin: float
+    attribution: Attribution | None = None
+
+
+def compare(base: Revision, head: Revision, *, margin: float = 0.0, root: str | Path = ".") -> Comparison:
+    """Compare two revisions by what git holds of them.
+
+    Args:
+        base: what HEAD is held against.
+        head: the newer one.
+        margin: the loss of accuracy that "not worse" allows; 0 asks for no such verdict.
+        root: of the repository, whose history counts the looks at the exam.
+    """
+    matched = exam.match(base, head)
+    common = matched.common
+    groups = changes.groups(common)
+    right_base, right_head = changes.correct(common)
+    models = paired_tests.correct(right_base, right_head, groups) if matched.is_enough else None
+    recipe, note = _recipes(base, head, models)
+    num_looks = _looks(root, head)
+    accuracy = float(right_head.mean()) if len(common) else 0.0
+    error = float(np.sqrt(accuracy * (1 - accuracy) / max(len(common), 1)))
+    return Comparison(
+        base=base,
+        head=head,
+        exam=matched,
+        models=models,
+        accuracies=(float(right_base.mean()), float(right_head.mean())) if len(common) else (0.0, 0.0),
+        recipes=recipe,
+        recipes_note=note,
+        metrics=paired_metrics.differences(common, groups) if matched.is_enough else paired_metrics.EMPTY,
+        images=changes.by_image(common),
+        subsets=changes.by_subset(common),
+        confusions=changes.by_confusion(common),
+        causes=causes.differences(base, head),
+        outputs=causes.changed_outputs(base, head),
+        costs=_costs(base, head),
+        num_looks=num_looks,
+        gain_by_choice=looks.gain_by_choice(num_looks, error),
+        margin=margin,
+    )
+
+
+def word(difference: Difference, margin: float = 0.0) -> str:
+    """better, worse, not worse (within the margin), or no detectable difference."""
+    if difference.p_value < ALPHA:
+        return "better" if difference.value > 0 else "worse"
+    return "not worse" if margin and difference.low > -margin else "no detectable difference"
+
+
+def verdict(comparison: Comparison) -> str:
+    """One line: these two models, and whether another seed would give as much."""
+    if comparison.models is None:
+        total = max(len(comparison.base.predictions), len(comparison.head.predictions))
+        return (
+            f"no verdict: the exams share {len(comparison.exam.common)} of {total} images under the same label, "
+            "too few to compare"
+        )
+    difference, (base, head) = comparison.models, comparison.accuracies
+    line = (
+        f"{word(difference, comparison.margin)}: accuracy {base:.4f} to {head:.4f} ({difference.value:+.4f} "
+        f"[{difference.low:+.4f}, {difference.high:+.4f}]) on {len(comparison.exam.common):,} common test images, "
+        f"which show {difference.smallest_detectable:.3f} or more"
+    )
+    if comparison.margin and word(difference, comparison.margin) == "no detectable difference":
+        line += f"; not shown to be within the margin of {comparison.margin:g}"
+    return f"{line}; {_recipe_words(comparison)}"
+
+
+def _recipe_words(comparison: Comparison) -> str:
+    found = comparison.recipes
+    if found is None:
+        return f"whether another seed would give as much is unknown: {comparison.recipes_note}"
+    reach = found.high - found.value
+    if found.p_value < ALPHA:
+        return f"more than another seed would give (± {reach:.4f}, {comparison.recipes_note})"
+    return f"no more than another seed would give (± {reach:.4f}, {comparison.recipes_note})"
+
+
+def _recipes(base: Revision, head: Revision, models: Difference | None) -> tuple[Difference | None, str]:
+    """The difference held against the spread over seeds that either side has measured, and where that is from."""
+    if models is None:
+        return None, "the exams share too little"
+    stale = ""
+    for side in (head, base):
+        measured = side.metrics["noise"]
+        if not measured:
+            continue
+        digests = {noise.recipe_digest(base), noise.recipe_digest(head)}
+        if measured.get("recipe") not in digests:
+            stale = "metrics/noise.json is of another recipe"
+            continue
+        spread = recipes.Spread(float(measured["accuracy_sd"]), int(measured["runs"]))
+        return recipes.single_runs(models.value, spread), f"from {spread.seeds} other seeds"
+    return None, f"{stale or 'there is no metrics/noise.json'} (`heldout noise --runs 5`)"
+
+
+def _looks(root: str | Path, head: Revision) -> int:
+    """The results of main's history on this exam, and this one."""
+    fingerprint = head.metrics["data"].get("test_fingerprint")
+    if fingerprint is None:
+        return 0
+    return max(looks.count(root, branch, int(fingerprint), head.metrics["eval"]) for branch in MAIN_BRANCHES)
+
+
+def _costs(base: Revision, head: Revision) -> pd.DataFrame:
+    """Parameters, epochs and bytes of the shipped files: name, base, head."""
+    rows: list[dict[str, Any]] = []
+    for file in ("train", "export"):
+        before, after = base.metrics[file], head.metrics[file]
+        for name in [*before, *(name for name in after if name not in before)]:
+            if name.endswith(COSTS) and not name.startswith("best"):
+                rows.append({"name": name, "base": before.get(name), "head": after.get(name)})
+    return pd.DataFrame(rows, columns=["name", "base", "head"])

@@ -1,0 +1,107 @@
+"""How much the present recipe's result moves when the seed alone does: metrics/noise.json and metrics/noise.csv."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from heldout.compare import revisions, runs
+from heldout.compare.revisions import Revision
+from heldout.core import atomic
+from heldout.data import manifest
+
+NOISE_JSON, NOISE_CSV = "metrics/noise.json", "metrics/noise.csv"
+METRICS = ("accuracy", "macro_f1", "log_loss")
+
+
+def measure(
+    revision: Revision, count: int, root: str | Path = ".", report: Callable[[str], None] = print
+) -> dict[str, Any]:
+    """Train a revision's recipe with so many other seeds, and write what their results have in common.
+
+    A seed that was trained is not trained again: its row stands in metrics/noise.csv, and its run in the run-cache.
+
+    Args:
+        revision: the recipe; its own seed is not among the runs, so that its result is not held against itself.
+        count: how many seeds, 2 or more.
+        root: of the repository.
+        report: is given a line a run.
+
+    Returns:
+        what metrics/noise.json holds.
+    """
+    digest = recipe_digest(revision)
+    seeds = [revision_seed(revision) + number for number in range(1, count + 1)]
+    rows = _known(Path(root, NOISE_CSV), digest)
+    columns: dict[int, list[str]] = {}
+    with runs.copy(revision, root) as folder:
+        for seed in seeds:
+            run = runs.predict(folder, {"seed": seed}, f"seed {seed}")
+            rows[seed] = {name: run.metrics["eval"][name] for name in METRICS if name in run.metrics["eval"]}
+            columns[seed] = run.predictions["predicted"].tolist()
+            report(f"noise: seed {seed}: " + ", ".join(f"{name} {value:.4g}" for name, value in rows[seed].items()))
+            _write(Path(root, NOISE_CSV), rows, digest)
+    summary = summarize(pd.DataFrame([rows[seed] for seed in seeds]), [columns[seed] for seed in seeds])
+    summary |= {"first_seed": seeds[0], "images": len(revision.predictions)}
+    summary["test_fingerprint"] = int(revision.metrics["data"]["test_fingerprint"])
+    text = json.dumps({"recipe": digest, **summary}, indent=2)
+    atomic.write_text(Path(root, NOISE_JSON), f"{text}\n")
+    return summary
+
+
+def summarize(table: pd.DataFrame, predicted: list[list[str]]) -> dict[str, Any]:
+    """The mean and standard deviation over seeds of each metric, and how many predictions differ between two seeds.
+
+    Args:
+        table: a row a seed, a column a metric.
+        predicted: of each seed, the predicted class of each image.
+    """
+    summary: dict[str, Any] = {"runs": len(table)}
+    for name in table:
+        summary[f"{name}_mean"] = round(float(table[name].mean()), 6)
+        summary[f"{name}_sd"] = round(float(table[name].std(ddof=1)), 6)
+    pairs = [(first, second) for first in range(len(predicted)) for second in range(first)]
+    flips = [np.mean(np.array(predicted[i], object) != np.array(predicted[j], object)) for i, j in pairs]
+    return summary | {"changed_predictions": round(float(np.mean(flips)), 6)}
+
+
+def recipe_digest(revision: Revision) -> str:
+    """The md5 of what makes a result but the seed: params, code, versions and data of all stages up to `predict`."""
+    entries = {}
+    for name, stage in revision.lock.items():
+        if name.split("@")[0] not in revisions.SCORED:
+            continue
+        params = {path: dict(values) for path, values in stage.get("params", {}).items()}
+        params.get("params.yaml", {}).pop("seed", None)
+        entries[name] = [params, [dep["md5"] for dep in stage.get("deps", []) if not _is_seeded(dep["path"])]]
+    text = json.dumps(entries, sort_keys=True, default=str)
+    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
+
+
+def revision_seed(revision: Revision) -> int:
+    """The seed that a revision was trained with."""
+    return int(revision.lock["train"]["params"]["params.yaml"]["seed"])
+
+
+def _is_seeded(path: str) -> bool:
+    """Whether the bytes of a dep follow from the seed."""
+    return path.startswith("models/")
+
+
+def _known(path: Path, digest: str) -> dict[int, dict[str, float]]:
+    if not path.is_file():
+        return {}
+    table = manifest.read(path)
+    table = table[table["recipe"] == digest]
+    return {
+        int(row["seed"]): {name: float(row[name]) for name in METRICS if name in table} for _, row in table.iterrows()
+    }
+
+
+def _write(path: Path, rows: dict[int, dict[str, float]], digest: str) -> None:
+    table = pd.DataFrame([{"recipe": digest, "seed": seed, **values} for seed, values in sorted(rows.items())])
+    manifest.write(table, path)

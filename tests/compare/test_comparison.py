@@ -1,0 +1,192 @@
+"""Two revisions of a real repository: the exam, the verdict, the images, the causes, the gates, and the outputs."""
+
+import json
+import subprocess
+
+import pytest
+from conftest import execute
+from revisions_of import commit, repository, table, write
+
+from heldout.compare import comparison, gates, outputs, revisions
+from heldout.compare.comparison import Comparison
+
+RIGHT = "aaaaabbbbbccccc" * 4
+BASE = RIGHT[:40] + "a" * 20  # of the last 20, five are right
+HOSTILE = "<b>|`x`![i](http://h)<!-- @team"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Tagged `base`: 45 of 60 right. The work tree is the same."""
+    made = repository(tmp_path / "repository")
+    write(made, table(BASE))
+    commit(made, "base")
+    return made
+
+
+def compare(folder, **settings) -> Comparison:
+    return comparison.compare(revisions.read("base", folder), revisions.read(None, folder), root=folder, **settings)
+
+
+def test_the_same_predictions(folder):
+    compared = compare(folder)
+    assert compared.exam.is_same and len(compared.images) == 0 and compared.causes.empty
+    assert comparison.verdict(compared).startswith("no detectable difference: accuracy 0.7500 to 0.7500 (+0.0000 [")
+    assert "unknown: there is no metrics/noise.json (`heldout noise --runs 5`)" in comparison.verdict(compared)
+
+
+def test_a_better_model_and_what_did_it(folder):
+    write(folder, table(RIGHT), epochs=5, code="2", images="6")
+    compared = compare(folder)
+    assert comparison.verdict(compared).startswith("better: accuracy 0.7500 to 1.0000 (+0.2500 [+")
+    assert compared.images["change"].tolist() == ["fixed"] * 15
+    assert compared.causes[["kind", "name", "base", "head", "stages"]].to_numpy().tolist() == [
+        ["params", "train.epochs", 3, 5, ["train"]],
+        ["code", "train", "1", "2", ["train"]],
+        ["data", "data/raw", "5", "6", ["index"]],
+    ]
+    assert list(compared.outputs) == ["index", "train", "evaluate"]
+    fixed = compared.confusions.set_index(["label", "predicted"])["change"].to_dict()
+    assert fixed == {("c", "a"): -10, ("b", "a"): -5}
+
+
+def test_a_relabelled_test_is_no_worse_model(folder):
+    """Ten labels of the exam were changed, and the same model counts as wrong there: no verdict of "worse" on it."""
+    labels = "c" * 5 + RIGHT[5:]
+    write(folder, table(BASE, labels))
+    compared = compare(folder)
+    assert len(compared.exam.relabelled) == 5 and not compared.exam.is_same
+    assert comparison.verdict(compared).startswith("no detectable difference: accuracy 0.7273 to 0.7273")
+    assert "5 relabelled" in outputs.text(compared, [])
+    assert next(gates.failures(compared, same_exam=True)).startswith(
+        "--same-exam: 0 test images were added, 0 removed, 5"
+    )
+
+
+def test_too_small_an_overlap_gets_no_verdict(folder):
+    other = table(RIGHT)
+    other.loc[20:, "id"] = [f"new {number}" for number in range(40)]
+    write(folder, other)
+    compared = compare(folder)
+    assert comparison.verdict(compared).startswith("no verdict: the exams share 20 of 60 images under the same label")
+    assert [len(compared.exam.added), len(compared.exam.removed)] == [40, 40]
+    assert "no verdict" in outputs.markdown(compared, [])
+    assert next(gates.failures(compared, max_drop=0.5)).startswith("no bar can be judged: no verdict")
+
+
+def test_not_worse_within_a_margin(folder):
+    assert comparison.verdict(compare(folder, margin=0.2)).startswith("not worse: ")
+    assert "not shown to be within the margin of 0.001" in comparison.verdict(compare(folder, margin=0.001))
+
+
+def test_gates_say_by_how_much(folder):
+    write(folder, table("b" * 5 + BASE[5:]))
+    lines = list(gates.failures(compare(folder), max_drop=0.05, class_max_drop=0.1, require_better=True))
+    assert lines == [
+        "--max-drop 0.05: accuracy fell by 0.0833, 0.0333 more than allowed",
+        "--class-max-drop 0.1: the accuracy of a fell by 0.2500 (1.0000 -> 0.7500, 20 images)",
+        "--require-better: the verdict is no detectable difference (-0.0833, p = 0.062)",
+    ]
+    assert not list(gates.failures(compare(folder), max_drop=0.09, class_max_drop=0.25, same_exam=True))
+
+
+def test_noise_of_this_recipe_and_of_another(folder):
+    from heldout.compare import noise
+
+    write(folder, table(RIGHT), epochs=5)
+    digest = noise.recipe_digest(revisions.read(None, folder))
+    measured = {"recipe": digest, "runs": 3, "accuracy_sd": 0.1}
+    (folder / noise.NOISE_JSON).write_text(json.dumps(measured))
+    assert "no more than another seed would give (± 0.6085, from 3 other seeds)" in comparison.verdict(compare(folder))
+    (folder / noise.NOISE_JSON).write_text(json.dumps(measured | {"accuracy_sd": 0.001, "runs": 9}))
+    assert "; more than another seed would give (± 0.0033, from 9 other seeds)" in comparison.verdict(compare(folder))
+    (folder / noise.NOISE_JSON).write_text(json.dumps(measured | {"recipe": "other"}))
+    assert "unknown: metrics/noise.json is of another recipe" in comparison.verdict(compare(folder))
+
+
+def test_the_recipe_is_all_but_the_seed(folder):
+    from heldout.compare import noise
+
+    first = noise.recipe_digest(revisions.read(None, folder))
+    write(folder, table(RIGHT), seed=7)
+    assert noise.recipe_digest(revisions.read(None, folder)) == first
+    for changed in ({"epochs": 4}, {"code": "2"}, {"images": "6"}):
+        write(folder, table(RIGHT), **changed)
+        assert noise.recipe_digest(revisions.read(None, folder)) != first
+
+
+def test_markdown_is_thirty_lines_at_most_whatever_the_classes_are_called(folder):
+    labels = [f"{HOSTILE} {number // 20}" for number in range(4000)]
+    base = table("a" * 4000, "a" * 4000).assign(label=labels, predicted=labels)
+    write(folder, base)
+    commit(folder, "many")
+    wrong = base.assign(
+        predicted=[labels[(number + 20) % 4000] if number % 3 else labels[number] for number in range(4000)]
+    )
+    write(folder, wrong, epochs=9)
+    compared = comparison.compare(revisions.read("many", folder), revisions.read(None, folder), root=folder)
+    failures = list(gates.failures(compared, max_drop=0.01, class_max_drop=0.01, same_exam=True))
+    text = outputs.markdown(compared, failures)
+    assert len(text.splitlines()) <= 26 and len(text) < 60_000
+    assert "<b>" not in text and "@team" not in text and "![i]" not in text and text.count("<!--") == 1
+    for line in text.splitlines():
+        if line.startswith("| ") and "---" not in line:
+            assert line.replace("\\|", "").count("|") == 6  # no cell more
+
+
+def test_json_has_all_of_it(folder):
+    write(folder, table(RIGHT), epochs=5)
+    values = json.loads(outputs.as_json(compare(folder), ["x"]))
+    assert values["models"]["word"] == "better" and values["failures"] == ["x"] and values["exam"]["common"] == 60
+    assert len(values["images"]) == 15 and values["causes"][0]["name"] == "train.epochs"
+
+
+def test_a_stale_lock_is_refused(folder):
+    (folder / "params.yaml").write_text("seed: 0\ntrain: {epochs: 4}\nevaluate: {top_k: 5}\n")
+    with pytest.raises(ValueError, match=r"dvc\.lock of the work tree is stale \(train\)"):
+        revisions.read(None, folder)
+    write(folder, table(RIGHT))
+    (folder / "metrics/eval.json").write_text('{"accuracy": 1.0}\n')
+    with pytest.raises(ValueError, match=r"stale \(evaluate\)"):
+        revisions.read(None, folder)
+
+
+@pytest.mark.parametrize(
+    ("missing", "line"),
+    [("dvc.lock", "has no dvc.lock: run `dvc repro`"), ("metrics/predictions.csv", "has no metrics/predictions.csv")],
+)
+def test_what_is_missing_is_one_line(folder, missing, line):
+    (folder / missing).unlink()
+    with pytest.raises(ValueError, match=f"the work tree {line}"):
+        revisions.read(None, folder)
+
+
+def test_an_unknown_revision_and_a_shallow_clone(folder, tmp_path):
+    with pytest.raises(ValueError, match="got nothing, which git does not know"):
+        revisions.read("nothing", folder)
+    write(folder, table(RIGHT))
+    commit(folder, "second")
+    execute("git", "clone", "-q", "--depth", "1", folder.as_uri(), str(tmp_path / "shallow"), cwd=tmp_path)
+    with pytest.raises(ValueError, match="base is not in this shallow clone"):
+        revisions.read("base", tmp_path / "shallow")
+    with pytest.raises(ValueError, match="expected a git repository"):
+        revisions.read("base", tmp_path)
+
+
+def test_an_experiment_is_named_as_dvc_names_it(folder):
+    write(folder, table(RIGHT))
+    commit(folder, "tried")
+    execute("git", "update-ref", "refs/exps/ab/cdef/fuzzy-cat", "tried", cwd=folder)
+    execute("git", "tag", "-d", "tried", cwd=folder)
+    assert (revisions.read("fuzzy-cat", folder).predictions["predicted"] == list(RIGHT)).all()
+
+
+def test_the_command_ends_1_at_a_gate_and_at_a_refusal(folder):
+    write(folder, table("b" * 15 + BASE[15:]))
+    command = ["heldout", "compare", "base", "--markdown", "--max-drop", "0.01"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 1 and done.stdout.startswith(outputs.MARKER)
+    assert "heldout: --max-drop 0.01: accuracy fell by" in done.stderr
+    assert subprocess.run(["heldout", "compare", "base"], cwd=folder, capture_output=True).returncode == 0
+    done = subprocess.run(["heldout", "compare", "nothing"], cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 1 and len(done.stderr.splitlines()) == 1
