@@ -101,9 +101,11 @@ def test_explanations_take_turns_by_reason(tmp_path):
     table.to_csv(tmp_path / "images.csv", index=False)
     np.save(tmp_path / "images-00000.npy", np.arange(6, dtype=np.uint8)[:, None, None, None] * np.ones(3, np.uint8))
     images = shards.Images(tmp_path)
-    shown = figures.explanations(table, np.zeros((6, 2, 2), np.uint8), {}, images, 3)
+    shown = figures.explanations(table, np.ones((6, 2, 2), np.uint8), {}, images, 3)
     assert [figure.notes[0] for figure in shown] == ["one", "one", "two"]
     assert [int(figure.pictures[0][0, 0, 0]) for figure in shown] == [0, 1, 5]
+    (first,) = figures.explanations(table, np.zeros((6, 2, 2), np.uint8), {}, images, 1)
+    assert first.notes == ["one; no part speaks for the class"]
 
 
 def test_a_name_in_an_attribute_is_isolated():

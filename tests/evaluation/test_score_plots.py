@@ -3,15 +3,19 @@
 import numpy as np
 import pandas as pd
 import pytest
+import report_inputs
 from PIL import Image
 
 from heldout.evaluation.plots import sheet, style
 from heldout.evaluation.plots.by_class import f1_by_class
+from heldout.evaluation.plots.draw import draw
 from heldout.evaluation.plots.one_against_rest import one_against_rest
 from heldout.evaluation.plots.reliability import reliability
 from heldout.evaluation.plots.risk_coverage import risk_coverage
 from heldout.evaluation.plots.robustness import robustness
 from heldout.evaluation.plots.slices import slices
+from heldout.evaluation.probabilities import Probabilities
+from heldout.evaluation.report import inputs
 
 
 @pytest.fixture
@@ -127,6 +131,18 @@ def test_robustness_begins_at_the_images_as_they_are(tmp_path, drawn):
     robustness(table.head(0), 0.9, tmp_path / "none.png")
     assert drawn[0].axes[0].lines[0].get_xydata().tolist() == [[0, 0.9], [1, 0.7], [2, 0.5]]
     assert drawn[1].axes[0].get_title() == "No corruption was tried"
+
+
+def test_all_pictures_of_an_evaluation_are_drawn_from_its_tables(tmp_path):
+    root = report_inputs.write(tmp_path)
+    read = inputs.read(root, root / "params.yaml", root / "env.yaml")
+    rows = read.tables["predictions"]
+    test = Probabilities(rows["id"], rows["label"].to_numpy(object), np.full((len(rows), 12), 1 / 12, np.float32))
+    tables = read.tables | {"slices": read.tables["slices"].assign(flagged=False)}
+    scores, calibration, history = read.numbers["eval"], read.numbers["calibration"], read.tables["history"]
+    draw(scores, calibration, tables, test, read.class_names, history, tmp_path / "drawn")
+    shown = {path.stem for path in (tmp_path / "drawn").iterdir()}
+    assert shown == set(inputs.PLOTS) - {"split", "robustness"}
 
 
 @pytest.mark.parametrize("pictures", [1, 2])

@@ -59,7 +59,7 @@ def explanations(
             [picture, sheet.overlay(picture, heatmap)],
             row.label,
             row.predicted,
-            [_reason(row.reason)],
+            [_reason(row.reason, heatmap)],
             paths.get(row.id, ""),
         )
         for picture, heatmap, row in zip(
@@ -68,9 +68,10 @@ def explanations(
     ]
 
 
-def _reason(text: str) -> str:
-    """Why an image is explained, without the names that stand beside it."""
-    return "of a frequent confusion" if text.startswith("confusion ") else text
+def _reason(text: str, heatmap: np.ndarray) -> str:
+    """Why an image is explained, without the names that stand beside it, and whether its heat map is empty."""
+    reason = "of a frequent confusion" if text.startswith("confusion ") else text
+    return reason if heatmap.any() else f"{reason}; no part speaks for the class"
 
 
 def write_sheet(figures: list[Figure], class_names: list[str], other: str, title: str, path: str) -> None:
