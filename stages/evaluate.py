@@ -11,7 +11,7 @@ import pandas as pd
 from heldout.core import atomic, code, params
 from heldout.data import manifest, shards
 from heldout.evaluation import evaluate, probabilities
-from heldout.evaluation.plots import drawing
+from heldout.evaluation.plots.draw import draw
 
 
 def main(
@@ -29,7 +29,8 @@ def main(
     atomic.write_metrics(f"{metrics_folder}/calibration.json", result.calibration)
     for name, table in result.tables.items():
         manifest.write(table, f"{metrics_folder}/{name}.csv")
-    drawing.draw(result, predicted["test"], pd.read_csv(history_csv), class_names, plots)
+    history = pd.read_csv(history_csv)
+    draw(result.scores, result.calibration, result.tables, predicted["test"], class_names, history, plots)
     print("\n".join(f"evaluate: {line}" for line in [evaluate.verdict(result.scores), *result.notes]))
 
 

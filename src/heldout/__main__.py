@@ -33,6 +33,7 @@ def parser() -> argparse.ArgumentParser:
         "--max-megapixels", type=float, default=100, metavar="M", help="refuse a larger image (%(default)s)"
     )
     command.add_argument("--json", action="store_true", help="print JSON, one object a line, not a table")
+    _add_comparisons(commands)
     commands.add_parser("summary", help="print the figures in metrics/ and where to look")
     command = commands.add_parser("doctor", help="say what is wrong: params.yaml, the images, DVC's files, the disks")
     command.add_argument("--fix", action="store_true", help="mend what a killed dvc left; exit 3 where that was needed")
@@ -45,7 +46,6 @@ def parser() -> argparse.ArgumentParser:
     )
     command = commands.add_parser("graph", help="write the lists that follow from the stages' code (make graph)")
     command.add_argument("--check", action="store_true", help="write nothing; exit 1 where a list is stale")
-    _add_comparisons(commands)
     return result
 
 

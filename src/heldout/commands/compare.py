@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from heldout.compare import attribution, comparison, gates, noise, outputs, revisions, seeds
+from heldout.compare import attribution, comparison, gates, noise, outputs, revisions
 
 
 def compare(options: argparse.Namespace) -> int:
@@ -11,7 +11,7 @@ def compare(options: argparse.Namespace) -> int:
     base, head = revisions.read(options.base), revisions.read(options.head)
     compared = comparison.compare(base, head, margin=options.margin)
     if options.seeds and compared.models:
-        tested = seeds.compare(base, head, compared.exam, options.seeds, report=_report)
+        tested = noise.compare_seeds(base, head, compared.exam, options.seeds, report=_report)
         compared = compared._replace(recipes=tested, recipes_note=f"{options.seeds} other seeds of each recipe")
     if options.attribute:
         compared = compared._replace(attribution=attribution.attribute(base, head, report=_report))

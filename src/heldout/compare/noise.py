@@ -1,4 +1,4 @@
-"""How much the present recipe's result moves when the seed alone does: metrics/noise.json and metrics/noise.csv."""
+"""Other seeds: how much a recipe's result moves when the seed alone does, and two recipes compared over seeds."""
 
 import hashlib
 import json
@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from heldout.compare import revisions, runs
+from heldout.compare import changes, recipes, revisions, runs
+from heldout.compare.exam import Exam
+from heldout.compare.paired_tests import Difference
 from heldout.compare.revisions import Revision
 from heldout.core import atomic
 from heldout.data import manifest
@@ -51,6 +53,40 @@ def measure(
     text = json.dumps({"recipe": digest, **summary}, indent=2)
     atomic.write_text(Path(root, NOISE_JSON), f"{text}\n")
     return summary
+
+
+def compare_seeds(
+    base: Revision,
+    head: Revision,
+    matched: Exam,
+    count: int,
+    root: str | Path = ".",
+    report: Callable[[str], None] = print,
+) -> Difference:
+    """Train what is missing on either side, with seeds that neither of the two results was chosen by.
+
+    Args:
+        base: a recipe.
+        head: another.
+        matched: of `exam.match`: the images that both sides are tested on.
+        count: how many seeds a side, 2 or more.
+        root: of the repository.
+        report: is given a line a run.
+    """
+    if count < 2:
+        raise ValueError(f"expected 2 seeds a side or more, got {count}: one tells nothing of another")
+    correct = []
+    for side in (base, head):
+        first = revision_seed(side) + 1
+        rows = []
+        with runs.copy(side, root) as folder:
+            for seed in range(first, first + count):
+                run = runs.predict(folder, {"seed": seed}, f"seed {seed} of {side.name}")
+                table = run.predictions.set_index("id").loc[matched.common["id"]]
+                rows.append((table["predicted"] == table["label"]).to_numpy())
+                report(f"compare: seed {seed} of {side.name}: accuracy {rows[-1].mean():.4f}")
+        correct.append(np.array(rows))
+    return recipes.several_seeds(correct[0], correct[1], changes.groups(matched.common))
 
 
 def summarize(table: pd.DataFrame, predicted: list[list[str]]) -> dict[str, Any]:
