@@ -1,23 +1,30 @@
-"""Show where in some test images the evidence for the predicted class lies (Grad-CAM).
+"""Draw what the network looked at, of the test images that a reader should see.
 
-$ python -m stages.explain metrics/predictions.csv metrics/suspects.csv data/processed/test models data/explanations
+$ python -m stages.explain models data/processed/test metrics/predictions.csv metrics/suspects.csv data/explanations
 """
 
 import sys
 
+import numpy as np
+
 from heldout.core import atomic, code, params
-from heldout.evaluation import saliency
+from heldout.data import manifest, shards
+from heldout.evaluation import gallery, predictions, saliency
 
 
-def main(predictions_csv: str, suspects_csv: str, test: str, model_folder: str, folder: str) -> None:
-    """Write images.csv, which images and why, and heatmaps.npy."""
+def main(model_folder: str, test: str, predictions_csv: str, suspects_csv: str, folder: str) -> None:
+    """Write images.csv, a row an image, and heatmaps.npy, uint8 (n, height, width)."""
     code.check(__file__)
-    params.check_versions("tensorflow", "keras", "numpy", "opencv-python-headless")
-    settings = params.section("explain", saliency.choose)
-    chosen = saliency.choose(predictions_csv, suspects_csv, **settings)
+    params.check_versions("tensorflow", "keras", "opencv-python-headless")
+    settings = params.section("explain", saliency.explain)
+    model, class_names = predictions.load_model(model_folder)
+    tables = [gallery.read(path) for path in (predictions_csv, suspects_csv)]
+    explanations = saliency.explain(model, shards.Images(test), class_names, *tables, **settings)
     with atomic.replacing_folder(folder) as partial:
-        saliency.write(chosen, test, model_folder, partial)
-    print(f"explain: {len(chosen)} test images")
+        manifest.write(explanations.table, partial / "images.csv")
+        np.save(partial / "heatmaps.npy", explanations.heatmaps, allow_pickle=False)
+    empty = int((explanations.heatmaps.max(axis=(1, 2), initial=0) == 0).sum())
+    print(f"explain: {len(explanations.table)} test images, nothing to show in {empty}")
 
 
 if __name__ == "__main__":

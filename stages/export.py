@@ -8,24 +8,24 @@ import sys
 from pathlib import Path
 
 from heldout.core import atomic, code, params
-from heldout.data import images
+from heldout.data import images, shards
 from heldout.evaluation import calibration, predictions, probabilities
 from heldout.export import export, predict
 from heldout.networks import build
 
 
-def main(model_folder: str, shards: str, predicted: str, metrics: str, folder: str) -> None:
+def main(model_folder: str, pixels: str, predicted: str, metrics: str, folder: str) -> None:
     """Write export/ and the largest difference of each of its files from what was scored."""
     code.check(__file__)
     params.check_versions("tensorflow", "keras", "ai-edge-litert", "numpy")
     settings = params.section("export", export.export)
     preprocess = params.section("preprocess", images.decode_and_resize)
     fitted, data = (json.loads(Path(metrics, f"{name}.json").read_text("utf-8")) for name in ("calibration", "data"))
-    model, class_names, test_images = predictions.load_split(model_folder, shards)
+    model, class_names = predictions.load_model(model_folder)
     build.scale_logits(model, fitted["temperature"])
     scored = calibration.rescale(probabilities.read(predicted).values, fitted["temperature"])
     with atomic.replacing_folder(folder) as partial:
-        report = export.export(model, partial, test_images, scored, **settings)
+        report = export.export(model, partial, shards.Images(pixels), scored, **settings)
         atomic.write_text(partial / "labels.txt", "".join(f"{name}\n" for name in class_names))
         description = predict.description(class_names, preprocess, fitted, data["test_fingerprint"])
         atomic.write_json(partial / predict.DESCRIPTION, description)

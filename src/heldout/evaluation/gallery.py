@@ -1,7 +1,10 @@
 """Which test images are worth a look: where the model is surely wrong, hardly right, or in doubt of the label."""
 
+from pathlib import Path
+
 import pandas as pd
 
+TEXT = ("split", "id", "path", "label", "group", "predicted", "suggested")
 MISTAKE, HIT, SUSPECT, CONFUSION = "confident mistake", "least confident hit", "label suspect", "confusion {} -> {}"
 
 
@@ -40,3 +43,8 @@ def _confusions(wrong: pd.DataFrame) -> pd.DataFrame:
     repeated = repeated.sort_values("count", ascending=False, kind="stable").drop(columns="count")
     reasons = [CONFUSION.format(row.label, row.predicted) for row in repeated.itertuples()]
     return repeated.assign(reason=pd.Series(reasons, index=repeated.index, dtype=object))
+
+
+def read(path: str | Path) -> pd.DataFrame:
+    """A table of metrics/ with a row an image: names as text (a class may be called NA or 007), numbers as numbers."""
+    return pd.read_csv(path, dtype=dict.fromkeys(TEXT, str), keep_default_na=False, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The trained model's predictions for a split's images: what `evaluate` scores and `export` compares its files with."""
+"""The trained model, and its predictions for a split's images."""
 
 import json
 from pathlib import Path
@@ -12,14 +12,6 @@ from heldout.networks import build, devices
 
 with suppress_native_stderr():
     import keras
-
-
-class Split(NamedTuple):
-    """The trained model, its classes, and a split's images."""
-
-    model: keras.Model
-    class_names: list[str]
-    images: Images
 
 
 class SplitPredictions(NamedTuple):
@@ -38,17 +30,17 @@ def predict_split(model_folder: str, shard_folder: str) -> SplitPredictions:
     Raises:
         ValueError: where the model, its description or the shards are damaged, or do not fit each other.
     """
-    model, class_names, images = load_split(model_folder, shard_folder)
+    model, class_names = load_model(model_folder)
+    images = Images(shard_folder)
     labels = images.class_numbers(class_names)
-    probabilities = np.concatenate([model.predict_on_batch(batch) for batch in images.batches()])
-    return SplitPredictions(model, class_names, images, labels, probabilities)
+    return SplitPredictions(model, class_names, images, labels, predict(model, images))
 
 
-def load_split(model_folder: str, shard_folder: str) -> Split:
-    """Load what `train` wrote, in float32, and open a folder of shards.
+def load_model(model_folder: str) -> tuple[keras.Model, list[str]]:
+    """What `train` wrote, to compute in float32 whatever the precision of training was; and the class names.
 
     Raises:
-        ValueError: where the model, its description or the shards are damaged, or do not fit each other.
+        ValueError: where the model or its description is damaged, or they do not fit each other.
     """
     description_path = Path(model_folder, "model.json")
     try:
@@ -58,5 +50,9 @@ def load_split(model_folder: str, shard_folder: str) -> Split:
         remedy = f"run `dvc checkout --force {description_path}` or `dvc repro`"
         raise ValueError(f"{description_path} is damaged ({error}): {remedy}") from error
     devices.configure_tensorflow(0, strategy="single", precision="float32", **settings)
-    model = build.load(description, f"{model_folder}/model.weights.h5")
-    return Split(model, description["class_names"], Images(shard_folder))
+    return build.load(description, f"{model_folder}/model.weights.h5"), description["class_names"]
+
+
+def predict(model: keras.Model, images: Images) -> np.ndarray:
+    """The probabilities of images, float32 (n, num_classes)."""
+    return np.concatenate([model.predict_on_batch(batch) for batch in images.batches()])

@@ -1,7 +1,6 @@
-"""Where in an image the evidence for a class lies: Grad-CAM (Selvaraju et al. 2017), for every network of `build`."""
+"""Grad-CAM: which parts of an image spoke for a class."""
 
-from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import cv2
 import numpy as np
@@ -9,89 +8,96 @@ import pandas as pd
 from pydantic import Field
 
 from heldout.core.process import suppress_native_stderr
-from heldout.data import manifest
-from heldout.evaluation import gallery, predictions
+from heldout.data.shards import BATCH, Images
+from heldout.evaluation import gallery
 
 with suppress_native_stderr():
     import keras
     import tensorflow as tf
-
-BATCH = 32
-ROWS, HEATMAPS = "images.csv", "heatmaps.npy"  # of the explained images on disk
+    from keras import layers
 
 
-def choose(predictions_csv: str, suspects_csv: str, *, images: Annotated[int, Field(ge=0, le=1000)]) -> pd.DataFrame:
-    """The images to explain: id, label, predicted and reason.
+class Explanations(NamedTuple):
+    """Why these images: id, label, predicted, explained (the class), reason; and uint8 heat maps (n, height, width)."""
 
-    Args:
-        predictions_csv: metrics/predictions.csv.
-        suspects_csv: metrics/suspects.csv.
-        images: how many; 0 for none.
-    """
-    table = manifest.read(predictions_csv).astype({"confidence": float})
-    return gallery.select(table, manifest.read(suspects_csv), images)
+    table: pd.DataFrame
+    heatmaps: np.ndarray
 
 
-def write(chosen: pd.DataFrame, shard_folder: str, model_folder: str, folder: Path) -> None:
-    """Write the rows, and of each image the heat map of its predicted class, uint8 (n, height, width), 255 where most
-    of the evidence lies.
-
-    Raises:
-        ValueError: where the model or the shards are damaged, or lack an image.
-    """
-    manifest.write(chosen, folder / ROWS)
-    loaded = predictions.load_split(model_folder, shard_folder)
-    row_of = {identity: row for row, identity in enumerate(loaded.images.ids.tolist())}
-    if missing := [identity for identity in chosen["id"] if identity not in row_of]:
-        raise ValueError(
-            f"{shard_folder} has no image {missing[0]}, which metrics/predictions.csv names: run `dvc repro`"
-        )
-    rows = [row_of[identity] for identity in chosen["id"]]
-    classes = pd.Index(loaded.class_names).get_indexer(chosen["predicted"])
-    heatmaps = grad_cam(loaded.model, loaded.images[np.array(rows, int)], classes)
-    np.save(folder / HEATMAPS, np.round(255 * heatmaps).astype(np.uint8), allow_pickle=False)
-
-
-def grad_cam(model: keras.Model, images: np.ndarray, classes: np.ndarray) -> np.ndarray:
-    """The last feature maps, each weighted by how much the class's logit would rise with it, above zero.
+def explain(
+    model: keras.Model,
+    test: Images,
+    class_names: list[str],
+    predictions: pd.DataFrame,
+    suspects: pd.DataFrame,
+    *,
+    images: Annotated[int, Field(ge=0, le=1000)],
+) -> Explanations:
+    """Explain the predicted class of the test images that a reader should see.
 
     Args:
         model: of `build.build`, trained.
+        test: the test images.
+        class_names: by number.
+        predictions: of metrics/predictions.csv.
+        suspects: of metrics/suspects.csv.
+        images: how many, at most.
+
+    Raises:
+        ValueError: where the tables are not of these images.
+    """
+    chosen = gallery.select(predictions, suspects, images)
+    chosen = chosen.assign(explained=chosen["predicted"])[["id", "label", "predicted", "explained", "reason"]]
+    index = pd.MultiIndex.from_arrays([test.ids, test.labels])
+    rows = index.get_indexer(pd.MultiIndex.from_frame(chosen[["id", "label"]]))
+    classes = pd.Index(class_names).get_indexer(chosen["explained"])
+    if (rows < 0).any() or (classes < 0).any():
+        raise ValueError("metrics/predictions.csv is not of these test images and this model: run `dvc repro`")
+    heatmaps = grad_cam(model, test[rows], classes)
+    return Explanations(chosen, np.rint(255 * heatmaps).astype(np.uint8))
+
+
+def grad_cam(model: keras.Model, images: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """How much each part of an image raises the logit of a class above the mean logit, which softmax does not see.
+
+    It is Grad-CAM (Selvaraju et al., 2017): the last feature map times the gradient, summed over the channels, without
+    what is negative. The gradient is that of each position, not the mean over them (HiResCAM: Draelos and Carin, 2020):
+    with average pooling the two are as good as the same; before `flatten`, where positions have weights of their own,
+    the mean shows parts that the network did not use (docs/evaluation.md).
+
+    Args:
+        model: of `build.build`.
         images: uint8 (n, height, width, channels).
-        classes: the class number explained in each image, (n,).
+        classes: the number of the class to explain, for each image (n,).
 
     Returns:
-        float32 (n, height, width), each from 0 to 1, its largest value 1; zeros where nothing speaks for the class.
+        float32 (n, height, width), from 0 to 1, the highest of each image; all 0 where nothing speaks for the class.
     """
-    maps = np.zeros(images.shape[:3], np.float32)
-    parts = _parts(model)
+    classifier = model.get_layer("probabilities")
+    network = keras.Model(model.input, [_last_feature_map(model), classifier.input])
+    kernel = classifier.kernel.value - tf.reduce_mean(classifier.kernel.value, axis=1, keepdims=True)
+    maps = [np.zeros((0, *images.shape[1:3]), np.float32)]
     for start in range(0, len(images), BATCH):
         rows = slice(start, start + BATCH)
-        for row, coarse in enumerate(_class_maps(*parts, images[rows], classes[rows]), start):
-            largest = coarse.max()
-            if largest > 0:
-                fine = cv2.resize(coarse / largest, images.shape[2:0:-1], interpolation=cv2.INTER_LINEAR)
-                maps[row] = fine / fine.max()
-    return maps
+        pixels = tf.constant(images[rows], tf.float32)
+        with tf.GradientTape() as tape:
+            tape.watch(pixels)  # a frozen network has no weights that are watched
+            features, hidden = network(pixels, training=False)
+            logits = tf.reduce_sum(hidden * tf.gather(tf.transpose(kernel), classes[rows]), axis=1)
+        evidence = tf.nn.relu(tf.reduce_sum(tape.gradient(logits, features) * features, axis=-1))
+        maps.append(_resize(evidence.numpy(), images.shape[1:3]))
+    return np.concatenate(maps)
 
 
-def _parts(model: keras.Model) -> tuple[keras.Model, keras.layers.Dense]:
-    """A model that gives the last feature maps and what the classifier reads, and the classifier."""
-    pooling = next(layer for layer in model.layers if layer.name in ("average", "flatten"))
-    classifier = model.get_layer("probabilities")
-    return keras.Model(model.inputs, [pooling.input, classifier.input]), classifier
+def _last_feature_map(model: keras.Model) -> keras.KerasTensor:
+    """What the last max-pooling of a cnn takes; of other networks, what average pooling or `flatten` takes."""
+    pools = [layer for layer in model.layers if isinstance(layer, layers.MaxPooling2D)]
+    ends = [layer for layer in model.layers if isinstance(layer, layers.GlobalAveragePooling2D | layers.Flatten)]
+    return (pools or ends)[-1].input
 
 
-def _class_maps(
-    part: keras.Model, classifier: keras.layers.Dense, images: np.ndarray, classes: np.ndarray
-) -> np.ndarray:
-    """Float32 (n, height, width) at the size of the feature maps.
-
-    The gradient is that of the logit: a confident probability has none.
-    """
-    with tf.GradientTape() as tape:
-        features, embedding = part(tf.cast(images, tf.float32), training=False)
-        logits = tf.cast(embedding, tf.float32) @ classifier.kernel + classifier.bias
-        score = tf.reduce_sum(tf.gather(logits, classes, batch_dims=1))
-    weights = tf.reduce_mean(tape.gradient(score, features), axis=(1, 2), keepdims=True)
-    return tf.nn.relu(tf.reduce_sum(weights * features, axis=-1)).numpy().astype(np.float32)
+def _resize(evidence: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Maps (n, any height, any width) at `size` (height, width), divided by the highest value of each."""
+    maps = np.stack([cv2.resize(values, size[::-1], interpolation=cv2.INTER_LINEAR) for values in evidence])
+    highest = maps.max(axis=(1, 2), keepdims=True)
+    return np.divide(maps, highest, out=np.zeros_like(maps), where=highest > 0)
