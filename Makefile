@@ -43,8 +43,8 @@ test-fast: $(READY)  ## run the tests that take under a minute (it says what it 
 	@python -m pytest --numprocesses auto -m "not slow" $(FAST) $(ARGS)
 	@echo "test-fast left out: $(LEFT_OUT) and what is marked slow (TensorFlow, whole pipelines in DVC repositories): make test"
 
-lint: $(READY)  ## format, lint, types, and whether the lists that follow from the stages are as written
-	@ruff format --check . && ruff check . && mypy && python -m heldout graph --check
+lint: $(READY)  ## format, lint, types, whether the lists that follow from the stages are as written, and GitHub's workflows
+	@ruff format --check . && ruff check . && mypy && python -m heldout graph --check && zizmor --offline --quiet .github/workflows
 
 format: $(READY)  ## format the code and sort its imports
 	@ruff check --select I --fix --quiet . && ruff format .

@@ -305,6 +305,13 @@ def test_ci_files_validate_and_call_what_exists(schema, file):
     assert not [step for step in steps if "${{" in step.get("run", "")]  # a branch's name would run as shell
 
 
+def test_the_workflow_of_a_machine_with_a_gpu_validates():
+    must(ROOT, "check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/train-gpu.yml")
+    text = (ROOT / ".github/workflows/train-gpu.yml").read_text()
+    assert yaml.safe_load(text)["jobs"]["train"]["runs-on"] == ["self-hosted", "gpu"]
+    assert set(re.findall(r"uses: \S+@(\S+)", text)) == set(re.findall(r"uses: \S+@([0-9a-f]{40})\b", text))
+
+
 def test_pre_commit_runs_what_setup_installs():
     file = ROOT / ".pre-commit-config.yaml"
     must(ROOT, f"pre-commit validate-config {file}")
