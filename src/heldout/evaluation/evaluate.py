@@ -7,7 +7,7 @@ import pandas as pd
 from pydantic import Field
 
 from heldout.data.shards import Images
-from heldout.evaluation import by_class, calibration, intervals, metrics, probabilities, selective
+from heldout.evaluation import by_class, calibration, intervals, label_errors, metrics, probabilities, selective
 from heldout.evaluation import slices as slicing
 from heldout.evaluation.intervals import Interval
 from heldout.evaluation.probabilities import Probabilities
@@ -55,12 +55,11 @@ def evaluate(
     ordered = {name: values[name] for name in _order(top_k) if name in values}
     scores = flatten(ordered) | abstention_scores(table, fitted["threshold"]) | counts(table)
     tables = {"predictions": table, "by_class": by_class.by_class(table, class_names)} | _curves(table)
-    columns = ["split", "rank", "id", "path", "label", "suggested", "label_probability", "suggested_probability"]
-    tables["suspects"] = pd.DataFrame(columns=[*columns, "expected_precision"])
+    tables["suspects"] = label_errors.suspects(predicted, manifests, class_names)
     tables["slices"] = slicing.slices(
         table, manifests["test"], manifests["train"], images, min_slice=min_slice, columns=slices
     )
-    notes.append(slicing.describe(tables["slices"]))
+    notes += [slicing.describe(tables["slices"]), label_errors.describe(tables["suspects"])]
     if absent := metrics.absent_classes(table, class_names):
         notes.append(f"no test image, so no score, for {len(absent)} classes: {', '.join(absent[:20])}")
     return Evaluation(scores, fitted, tables, notes)
