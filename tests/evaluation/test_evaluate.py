@@ -60,7 +60,7 @@ def test_scores_are_flat_and_in_order():
     keys += ["selective_accuracy", "selective_accuracy_low", "selective_accuracy_high", "selective_coverage"]
     assert list(result.scores) == [*keys, "images", "groups"]
     assert all(type(value) in (int, float) for value in result.scores.values())
-    assert result.scores["images"] == 300 and result.scores["groups"] == 0 and len(result.notes) == 1
+    assert result.scores["images"] == 300 and result.scores["groups"] == 0 and len(result.notes) == 2
     assert list(result.calibration)[:3] == ["temperature", "threshold", "target_accuracy"]
 
 
@@ -109,7 +109,7 @@ def test_what_val_cannot_give_is_said():
     assert result.calibration["temperature"] == 1 and "10 images, 30 are needed" in result.notes[0]
     worst = predicted(100, margin=-9.0)
     result = run(worst, predicted(300, 1))
-    assert result.notes[-2].startswith("no threshold reaches an accuracy of 0.95 on val")
+    assert result.notes[-3].startswith("no threshold reaches an accuracy of 0.95 on val")
     assert result.calibration["threshold"] == 1 and "val_accuracy_at_threshold" not in result.calibration
     assert result.scores["selective_coverage"] == 0 and "selective_accuracy" not in result.scores
 
