@@ -24,7 +24,7 @@ def main(
     class_names = manifest.read_class_names(classes_txt)
     predicted = {split: probabilities.read(f"{predictions}/{split}") for split in ("val", "test")}
     manifests = {split: manifest.read(f"{splits}/{split}.csv") for split in ("train", "val", "test")}
-    result = evaluate.evaluate(predicted, manifests, class_names, shards.Images(pixels), **settings)
+    result = evaluate.evaluate(predicted, manifests, class_names, shards.Images(pixels), predictions, **settings)
     atomic.write_metrics(f"{metrics_folder}/eval.json", result.scores)
     atomic.write_metrics(f"{metrics_folder}/calibration.json", result.calibration)
     for name, table in result.tables.items():

@@ -4,22 +4,27 @@ $ python -m stages.predict data/processed models data/predictions
 """
 
 import sys
-from pathlib import Path
 
 from heldout.core import atomic, code, params
-from heldout.evaluation import predictions, probabilities
+from heldout.evaluation import predictions
 
 
 def main(processed: str, model_folder: str, folder: str) -> None:
-    """Write the model's probabilities for the validation and the test images."""
+    """Write the model's probabilities for val and test, and its classes for corrupted test images."""
     code.check(__file__)
-    params.check_versions("tensorflow", "keras")
+    params.check_versions("tensorflow", "keras", "numpy", "opencv-python-headless")
+    settings = params.section("predict", predictions.predict)
     with atomic.replacing_folder(folder) as partial:
-        for split in ("val", "test"):
-            predicted = predictions.predict_split(model_folder, f"{processed}/{split}")
-            values = probabilities.Probabilities(predicted.images.ids, predicted.images.labels, predicted.probabilities)
-            probabilities.write(values, Path(partial, split))
-            print(f"predict: {len(values.ids):,} {split} images")
+        counts = predictions.predict(model_folder, processed, partial, **settings)
+    for split, count in counts.items():
+        print(f"predict: {count:,} {split} images")
+    if settings["corruptions"]:
+        print(f"predict: the test images under {', '.join(settings['corruptions'])}, five strengths each")
+    if settings["test_time_augmentation"] != "none":
+        kind = settings["test_time_augmentation"]
+        print(
+            f"predict: averaged over views (predict.test_time_augmentation: {kind}); what is exported averages nothing"
+        )
 
 
 if __name__ == "__main__":

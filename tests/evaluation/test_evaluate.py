@@ -37,7 +37,7 @@ def run(val: Probabilities, test: Probabilities, columns: dict | None = None, **
     }
     with tempfile.TemporaryDirectory() as folder:
         images = write_images(test, Path(folder))
-        return evaluate.evaluate({"val": val, "test": test}, manifests, NAMES, images, **SETTINGS | changed)
+        return evaluate.evaluate({"val": val, "test": test}, manifests, NAMES, images, folder, **SETTINGS | changed)
 
 
 def write_images(split: Probabilities, folder: Path) -> shards.Images:
@@ -79,7 +79,15 @@ def test_the_test_changes_nothing_that_is_fitted():
 
 def test_tables():
     result = run(predicted(300), predicted(300, 1))
-    assert list(result.tables) == ["predictions", "by_class", "reliability", "risk_coverage", "suspects", "slices"]
+    assert list(result.tables) == [
+        "predictions",
+        "by_class",
+        "reliability",
+        "risk_coverage",
+        "suspects",
+        "slices",
+        "robustness",
+    ]
     assert result.tables["predictions"].columns.tolist()[:5] == ["id", "path", "label", "predicted", "confidence"]
     assert (result.tables["predictions"]["path"] == "p/" + result.tables["predictions"]["id"]).all()
     assert result.tables["reliability"].groupby("when")["images"].sum().tolist() == [300, 300]
@@ -130,4 +138,6 @@ def test_predictions_of_other_images_are_refused(tmp_path):
     val, test = predicted(300), predicted(300, 1)
     manifests = {"train": rows(val), "val": rows(val), "test": rows(predicted(299, 1))}
     with pytest.raises(ValueError, match=r"not of the images of data/splits/test.csv: run `dvc repro`"):
-        evaluate.evaluate({"val": val, "test": test}, manifests, NAMES, write_images(test, tmp_path), **SETTINGS)
+        evaluate.evaluate(
+            {"val": val, "test": test}, manifests, NAMES, write_images(test, tmp_path), tmp_path, **SETTINGS
+        )

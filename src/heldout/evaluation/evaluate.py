@@ -1,5 +1,6 @@
 """All that follows from the predictions of the held-out images: scores with intervals, calibration, and tables."""
 
+from pathlib import Path
 from typing import Annotated, NamedTuple
 
 import numpy as np
@@ -7,7 +8,16 @@ import pandas as pd
 from pydantic import Field
 
 from heldout.data.shards import Images
-from heldout.evaluation import by_class, calibration, intervals, label_errors, metrics, probabilities, selective
+from heldout.evaluation import (
+    by_class,
+    calibration,
+    intervals,
+    label_errors,
+    metrics,
+    probabilities,
+    robustness,
+    selective,
+)
 from heldout.evaluation import slices as slicing
 from heldout.evaluation.intervals import Interval
 from heldout.evaluation.probabilities import Probabilities
@@ -30,6 +40,7 @@ def evaluate(
     manifests: dict[str, pd.DataFrame],
     class_names: list[str],
     images: Images,
+    folder: str | Path,
     *,
     top_k: Annotated[int, Field(ge=1)],
     target_accuracy: Annotated[float, Field(gt=0, lt=1)],
@@ -43,6 +54,7 @@ def evaluate(
         manifests: of train, val and test, as the split has them.
         class_names: by number.
         images: the preprocessed test images, for slices by brightness and sharpness.
+        folder: of the stage `predict`, which may hold predictions of corrupted test images.
         top_k: k of the top-k accuracy, which is left out where there are no more than k classes.
         target_accuracy: what the images that are not "unsure" shall reach.
         min_slice: the fewest images of a slice.
@@ -59,6 +71,11 @@ def evaluate(
     tables["slices"] = slicing.slices(
         table, manifests["test"], manifests["train"], images, min_slice=min_slice, columns=slices
     )
+    numbers = probabilities.class_numbers(predicted["test"], class_names)
+    tables["robustness"] = robustness.summarize(folder, numbers, metrics.group_numbers(table))
+    scores |= robustness.scores(tables["robustness"], scores["accuracy"])
+    if len(tables["robustness"]):
+        notes.append(robustness.describe(tables["robustness"], scores["accuracy"]))
     notes += [slicing.describe(tables["slices"]), label_errors.describe(tables["suspects"])]
     if absent := metrics.absent_classes(table, class_names):
         notes.append(f"no test image, so no score, for {len(absent)} classes: {', '.join(absent[:20])}")

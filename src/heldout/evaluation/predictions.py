@@ -1,46 +1,70 @@
-"""The trained model, and its predictions for a split's images."""
+"""The trained model's predictions for a split's images: what `evaluate` scores and `export` compares its files with."""
 
 import json
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal
 
+import cv2
 import numpy as np
 
+from heldout.augmentation import corruptions as corruption
 from heldout.core.process import suppress_native_stderr
 from heldout.data.shards import Images
+from heldout.evaluation import probabilities
 from heldout.networks import build, devices
 
 with suppress_native_stderr():
     import keras
 
-
-class SplitPredictions(NamedTuple):
-    """The trained model, its classes, a split's images, int labels (n,), and float32 probabilities (n, num_classes)."""
-
-    model: keras.Model
-    class_names: list[str]
-    images: Images
-    labels: np.ndarray
-    probabilities: np.ndarray
+CROP = 7 / 8  # of a side
 
 
-def predict_split(model_folder: str, shard_folder: str) -> SplitPredictions:
-    """Load what `train` wrote, and predict the images of a folder of shards, in float32.
+def predict(
+    model_folder: str,
+    processed: str,
+    folder: Path,
+    *,
+    test_time_augmentation: Literal["none", "flip", "crops"],
+    corruptions: list[corruption.Corruption],
+) -> dict[str, int]:
+    """Predict the images of val and test, and those of test once they are corrupted.
+
+    Args:
+        model_folder: what `train` wrote.
+        processed: has the folders of shards val and test.
+        folder: gets val and test (probabilities.write), and corrupted/NAME.npy, the predicted classes of the test
+            images at each strength: int32 (5, n).
+        test_time_augmentation: `none`; `flip`, the mean of an image's probabilities and its mirror image's (wrong for
+            digits); or `crops`, the mean of those of its center and four corners, each 7/8 of a side, enlarged
+            (Krizhevsky et al. 2012). What is exported averages nothing.
+        corruptions: of the test images, which of `corruptions.Corruption`; [] for none.
+
+    Returns:
+        How many images of each split.
 
     Raises:
         ValueError: where the model, its description or the shards are damaged, or do not fit each other.
     """
     model, class_names = load_model(model_folder)
-    images = Images(shard_folder)
-    labels = images.class_numbers(class_names)
-    return SplitPredictions(model, class_names, images, labels, predict(model, images))
+    counts = {}
+    for split in ("val", "test"):
+        images = Images(f"{processed}/{split}")
+        images.class_numbers(class_names)  # or an error
+        values = np.concatenate([_average(model, batch, test_time_augmentation) for batch in images.batches()])
+        probabilities.write(probabilities.Probabilities(images.ids, images.labels, values), folder / split)
+        counts[split] = len(images)
+    for name in corruptions:
+        path = folder / probabilities.CORRUPTED / f"{name}.npy"
+        path.parent.mkdir(exist_ok=True)
+        np.save(path, _corrupted_classes(model, images, name, test_time_augmentation), allow_pickle=False)
+    return counts
 
 
 def load_model(model_folder: str) -> tuple[keras.Model, list[str]]:
-    """What `train` wrote, to compute in float32 whatever the precision of training was; and the class names.
+    """The trained model, in float32, and its class names.
 
     Raises:
-        ValueError: where the model or its description is damaged, or they do not fit each other.
+        ValueError: where its description is damaged.
     """
     description_path = Path(model_folder, "model.json")
     try:
@@ -53,6 +77,40 @@ def load_model(model_folder: str) -> tuple[keras.Model, list[str]]:
     return build.load(description, f"{model_folder}/model.weights.h5"), description["class_names"]
 
 
-def predict(model: keras.Model, images: Images) -> np.ndarray:
-    """The probabilities of images, float32 (n, num_classes)."""
-    return np.concatenate([model.predict_on_batch(batch) for batch in images.batches()])
+def views(batch: np.ndarray, test_time_augmentation: str) -> list[np.ndarray]:
+    """What is predicted of a batch, uint8 (n, height, width, channels): arrays of its shape."""
+    if test_time_augmentation == "none":
+        return [batch]
+    if test_time_augmentation == "flip":
+        return [batch, batch[:, :, ::-1]]
+    height, width = batch.shape[1:3]
+    rows, columns = (max(1, round(side * CROP)) for side in (height, width))
+    middle = ((height - rows) // 2, (width - columns) // 2)
+    corners = [(top, left) for top in (0, height - rows) for left in (0, width - columns)]
+    return [
+        _enlarged(batch[:, top : top + rows, left : left + columns], batch.shape) for top, left in (middle, *corners)
+    ]
+
+
+def _enlarged(crops: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    size = (shape[2], shape[1])
+    return np.stack([cv2.resize(crop, size, interpolation=cv2.INTER_LINEAR) for crop in crops]).reshape(shape)
+
+
+def _average(model: keras.Model, batch: np.ndarray, test_time_augmentation: str) -> np.ndarray:
+    """The mean probabilities of a batch's views, float32 (n, num_classes)."""
+    predicted = [model.predict_on_batch(view) for view in views(batch, test_time_augmentation)]
+    return predicted[0] if len(predicted) == 1 else np.asarray(np.mean(predicted, axis=0, dtype=float), np.float32)
+
+
+def _corrupted_classes(model: keras.Model, images: Images, name: str, test_time_augmentation: str) -> np.ndarray:
+    """The predicted classes at each strength, int32 (5, n)."""
+    result = np.empty((corruption.STRENGTHS, len(images)), np.int32)
+    start = 0
+    for batch in images.batches():
+        rows = slice(start, start + len(batch))
+        for strength in range(1, corruption.STRENGTHS + 1):
+            corrupted = corruption.corrupt(batch, images.ids[rows], name, strength)
+            result[strength - 1, rows] = _average(model, corrupted, test_time_augmentation).argmax(axis=1)
+        start = rows.stop
+    return result

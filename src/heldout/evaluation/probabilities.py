@@ -9,6 +9,7 @@ import pandas as pd
 from heldout.data import manifest
 
 ROWS, VALUES = "images.csv", "probabilities.npy"
+CORRUPTED = "corrupted"  # beside the splits: classes of corrupted test images, NAME.npy, int32 (strengths, n)
 
 
 class Probabilities(NamedTuple):

@@ -1,5 +1,6 @@
 """Export: the files to ship, byte-stable, taking raw pixels, each compared with the model that was measured."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -29,7 +30,6 @@ def export(
     model: Any,
     folder: Path,
     images: Images,
-    probabilities: np.ndarray,
     *,
     formats: Annotated[list[Format], Len(1)],
     tolerance: Annotated[float, Field(gt=0, le=1)],
@@ -37,10 +37,9 @@ def export(
     """Write the model in each format, load it again, and compare its predictions with the model's.
 
     Args:
-        model: the trained Keras model.
+        model: the Keras model, calibrated.
         folder: where the files go.
         images: the test images.
-        probabilities: the model's predictions of them, (n, num_classes).
         formats: keras (model.keras), saved_model (a folder; signature `serve`: uint8 images -> probabilities), tflite
             (float32, uint8 input).
         tolerance: the largest difference of a probability that is accepted.
@@ -49,11 +48,11 @@ def export(
         ValueError: where a file differs by more than `tolerance`.
     """
     report: dict[str, Parity] = {}
+    probabilities = _predict(model.predict_on_batch, images)
     for name in formats:
         path = folder / FILES[name]
         FORMATS[name].write(model, path)
-        predict = FORMATS[name].load(path)
-        shipped = np.concatenate([predict(batch) for batch in images.batches()])
+        shipped = _predict(FORMATS[name].load(path), images)
         difference = float(np.abs(shipped - probabilities).max())
         changed = int((shipped.argmax(axis=1) != probabilities.argmax(axis=1)).sum())
         if not difference <= tolerance:
@@ -73,6 +72,10 @@ def metrics(report: dict[str, Parity]) -> dict[str, float | int]:
         for key, value in parity._asdict().items()
         if key != "images"
     }
+
+
+def _predict(predict: Callable[[np.ndarray], np.ndarray], images: Images) -> np.ndarray:
+    return np.concatenate([predict(batch) for batch in images.batches()])
 
 
 def _size(path: Path) -> int:

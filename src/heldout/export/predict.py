@@ -14,7 +14,7 @@ from heldout.export.formats import tflite
 
 DESCRIPTION = "heldout.json"
 BATCH = 64
-DIGITS = 1e-6  # of a threshold, and what a shipped file may differ by: an image at the threshold is sure
+THRESHOLD_DIGITS = 6  # decimals of a threshold in metrics/calibration.json
 MAX_MEGAPIXELS = 100  # as data.max_megapixels has it by default
 
 
@@ -33,8 +33,8 @@ def predict(
 
     Yields:
         A dict an image: path, predictions, a list of {class, confidence}, and unsure, whether the highest confidence is
-        below the threshold that `evaluate` chose; or path and error, one line, also for a
-        path that does not exist or a folder without images.
+        below the threshold of the export (one from before there was a threshold is never unsure); or path and error,
+        one line, also for a path that does not exist or a folder without images.
 
     Raises:
         ValueError: where the export is missing or damaged.
@@ -43,21 +43,6 @@ def predict(
     files = [item for path in paths for item in _files(path)]
     for start in range(0, len(files), BATCH):
         yield from _predict_batch(files[start : start + BATCH], model, description, top, max_megapixels)
-
-
-def description(
-    class_names: list[str], preprocess: dict[str, Any], fitted: dict[str, float], test_fingerprint: int
-) -> dict[str, Any]:
-    """What heldout.json holds beside the model's files.
-
-    Args:
-        class_names: by number.
-        preprocess: the section of params.yaml.
-        fitted: of metrics/calibration.json. The temperature is in the files already.
-        test_fingerprint: of the test images and labels that the files were compared on.
-    """
-    kept = {name: fitted[name] for name in ("temperature", "threshold", "target_accuracy")}
-    return {"class_names": class_names, "preprocess": preprocess, **kept, "test_fingerprint": test_fingerprint}
 
 
 def _load(export: Path) -> tuple[dict[str, Any], Callable]:
@@ -70,7 +55,7 @@ def _load(export: Path) -> tuple[dict[str, Any], Callable]:
     try:
         description = json.loads(description_path.read_text(encoding="utf-8"))
         num_classes, preprocess = len(description["class_names"]), description["preprocess"]
-        description["threshold"] = float(description.get("threshold", 0))  # exports before 0.3 have none
+        description["threshold"] = float(description.get("threshold", 0))
         model = tflite.load(model_path)
         probabilities = model(np.zeros((1, *preprocess["image_size"], preprocess["channels"]), np.uint8))
     except (ValueError, KeyError, TypeError, RuntimeError) as error:
@@ -106,7 +91,7 @@ def _predict_batch(
             {"class": description["class_names"][index], "confidence": float(probabilities[number][index])}
             for index in best
         ]
-        unsure = ranked[0]["confidence"] < description["threshold"] - DIGITS
+        unsure = round(ranked[0]["confidence"], THRESHOLD_DIGITS) < description["threshold"]
         yield {"path": path, "predictions": ranked, "unsure": unsure}
 
 

@@ -3,7 +3,6 @@
 import warnings
 from typing import Annotated, Any, Literal
 
-import numpy as np
 from annotated_types import Len
 from pydantic import Field
 
@@ -109,18 +108,6 @@ def unfreeze(network: keras.Model, num_layers: int) -> None:
     for number, layer in enumerate(reversed(network.layers)):
         if number >= num_layers or isinstance(layer, layers.BatchNormalization):
             layer.trainable = False
-
-
-def scale_logits(model: keras.Model, temperature: float) -> None:
-    """Divide a model's logits by a temperature (Guo et al. 2017), in the weights of its last layer, so that whatever it
-    is exported to gives calibrated probabilities without an operation more.
-
-    Args:
-        model: from `build`.
-        temperature: above 0; 1 changes nothing.
-    """
-    classifier = model.get_layer("probabilities")
-    classifier.set_weights([weights / np.float32(temperature) for weights in classifier.get_weights()])
 
 
 def load(description: dict[str, Any], weights: str) -> keras.Model:

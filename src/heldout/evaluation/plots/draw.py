@@ -11,6 +11,7 @@ from heldout.evaluation.plots.curves import curves
 from heldout.evaluation.plots.one_against_rest import one_against_rest
 from heldout.evaluation.plots.reliability import reliability
 from heldout.evaluation.plots.risk_coverage import risk_coverage
+from heldout.evaluation.plots.robustness import robustness
 from heldout.evaluation.plots.slices import slices
 
 ERROR = "expected_calibration_error"
@@ -25,11 +26,11 @@ def draw(
     history: pd.DataFrame,
     folder: str | Path,
 ) -> None:
-    """Write by_class, confusion, curves, one_against_rest, reliability, risk_coverage and slices, PNG files.
+    """Write by_class, confusion, curves, one_against_rest, reliability, risk_coverage, robustness and slices as PNG.
 
     Args:
         scores, calibration: of metrics/eval.json and metrics/calibration.json.
-        tables: of metrics/NAME.csv, by NAME: by_class, predictions, reliability, risk_coverage, slices.
+        tables: of metrics/NAME.csv, by NAME: by_class, predictions, reliability, risk_coverage, robustness, slices.
         test: the probabilities of the test images.
         class_names: by number.
         history: of metrics/history.csv.
@@ -45,3 +46,4 @@ def draw(
     reliability(tables["reliability"], errors, folder / "reliability.png")
     risk_coverage(tables["risk_coverage"], scores, calibration, folder / "risk_coverage.png")
     slices(tables["slices"], scores["accuracy"], folder / "slices.png")
+    robustness(tables["robustness"], scores["accuracy"], folder / "robustness.png")
