@@ -142,7 +142,7 @@ def test_all_pictures_of_an_evaluation_are_drawn_from_its_tables(tmp_path):
     scores, calibration, history = read.numbers["eval"], read.numbers["calibration"], read.tables["history"]
     draw(scores, calibration, tables, test, read.class_names, history, tmp_path / "drawn")
     shown = {path.stem for path in (tmp_path / "drawn").iterdir()}
-    assert shown == set(inputs.PLOTS) - {"split", "robustness"}
+    assert shown == set(inputs.PLOTS) - {"split"}
 
 
 @pytest.mark.parametrize("pictures", [1, 2])

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from heldout.augmentation import corruptions as corruption
+from heldout.augmentation.corruptions import Corruption
 from heldout.core.process import suppress_native_stderr
 from heldout.data.shards import Images
 from heldout.evaluation import probabilities
@@ -25,7 +26,7 @@ def predict(
     folder: Path,
     *,
     test_time_augmentation: Literal["none", "flip", "crops"],
-    corruptions: list[corruption.Corruption],
+    corruptions: list[Corruption],
 ) -> dict[str, int]:
     """Predict the images of val and test, and those of test once they are corrupted.
 
