@@ -125,7 +125,8 @@ def test_columns_of_the_csv_reach_the_splits(folder):
     )
     stage(folder, *SPLIT, expect=0)
     header, first, *_ = (folder / "data/splits/train.csv").read_text().splitlines()
-    assert header == "id,path,label,site,width_given" and first.split(",")[2:] == ["0", "north", "0"]
+    assert header == "id,path,label,width,height,orientation,cluster,site,width_given"
+    assert first.split(",")[2] == "0" and first.split(",")[-2:] == ["north", "0"]
 
 
 def test_given_splits_that_leak_fail_the_stage(folder):
