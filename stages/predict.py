@@ -14,8 +14,9 @@ def main(processed: str, model_folder: str, folder: str) -> None:
     code.check(__file__)
     params.check_versions("tensorflow", "keras", "numpy", "opencv-python-headless")
     settings = params.section("predict", predictions.predict)
+    model, class_names = predictions.load_model(model_folder)
     with atomic.replacing_folder(folder) as partial:
-        counts = predictions.predict(model_folder, processed, partial, **settings)
+        counts = predictions.predict(model, class_names, processed, partial, **settings)
     for split, count in counts.items():
         print(f"predict: {count:,} {split} images")
     if settings["corruptions"]:

@@ -5,10 +5,12 @@ from typing import get_args
 import cv2
 import numpy as np
 import pytest
+from conftest import ROOT
 
 from heldout.augmentation import corruptions
+from heldout.commands import schemas
 
-NAMES = get_args(corruptions.Corruption)
+NAMES = tuple(corruptions.LEVELS)
 IDS = np.array(["a0", "b1"], object)
 
 
@@ -60,7 +62,8 @@ def test_levels_are_those_of_the_paper_at_its_sizes():
     assert corruptions._at_size(corruptions.LEVELS["blur"], 5, 224) == pytest.approx(6)
     assert corruptions._at_size(corruptions.LEVELS["blur"], 5, 500) == pytest.approx(6)
     assert 1 < corruptions._at_size(corruptions.LEVELS["blur"], 5, 85) < 6
-    assert set(corruptions.LEVELS) == set(NAMES)
+    annotation = schemas.load(ROOT / "stages")["predict"]["corruptions"]
+    assert get_args(get_args(annotation)[0]) == NAMES
 
 
 def test_by_hand():

@@ -28,6 +28,7 @@ BY_HAND: dict[str, Any] = {
     "evaluate.slices": ["text"],
     "model.architecture": "resnet",
     "model.weights": "none",
+    "predict.corruptions": ["blur"],
 }
 
 

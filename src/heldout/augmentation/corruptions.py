@@ -7,12 +7,10 @@ meets the same images, and the five strengths of one image differ in nothing els
 
 import math
 from collections.abc import Callable
-from typing import Literal
 
 import cv2
 import numpy as np
 
-Corruption = Literal["gaussian_noise", "blur", "jpeg", "brightness", "contrast", "fog", "pixelate"]
 STRENGTHS = 5
 SMALL_SIDE, LARGE_SIDE = 32, 224  # pixels
 # The five strengths at 32 and at 224 pixels, of make_cifar_c.py and make_imagenet_c.py.
@@ -34,7 +32,7 @@ def corrupt(images: np.ndarray, ids: np.ndarray, corruption: str, strength: int)
     Args:
         images: uint8 (n, height, width, channels), of 1 or 3 channels.
         ids: (n,), which chance depends on.
-        corruption: one of `Corruption`.
+        corruption: one of `LEVELS`.
         strength: 1 to 5.
 
     Returns:

@@ -7,8 +7,7 @@ from typing import Literal
 import cv2
 import numpy as np
 
-from heldout.augmentation import corruptions as corruption
-from heldout.augmentation.corruptions import Corruption
+from heldout.augmentation.corruptions import STRENGTHS, corrupt
 from heldout.core.process import suppress_native_stderr
 from heldout.data.shards import Images
 from heldout.evaluation import probabilities
@@ -17,11 +16,13 @@ from heldout.networks import build, devices
 with suppress_native_stderr():
     import keras
 
+Corruption = Literal["gaussian_noise", "blur", "jpeg", "brightness", "contrast", "fog", "pixelate"]
 CROP = 7 / 8  # of a side
 
 
 def predict(
-    model_folder: str,
+    model: keras.Model,
+    class_names: list[str],
     processed: str,
     folder: Path,
     *,
@@ -31,22 +32,21 @@ def predict(
     """Predict the images of val and test, and those of test once they are corrupted.
 
     Args:
-        model_folder: what `train` wrote.
+        model, class_names: of `load_model`.
         processed: has the folders of shards val and test.
         folder: gets val and test (probabilities.write), and corrupted/NAME.npy, the predicted classes of the test
             images at each strength: int32 (5, n).
         test_time_augmentation: `none`; `flip`, the mean of an image's probabilities and its mirror image's (wrong for
             digits); or `crops`, the mean of those of its center and four corners, each 7/8 of a side, enlarged
             (Krizhevsky et al. 2012). What is exported averages nothing.
-        corruptions: of the test images, which of `corruptions.Corruption`; [] for none.
+        corruptions: of the test images, [] for none.
 
     Returns:
         How many images of each split.
 
     Raises:
-        ValueError: where the model, its description or the shards are damaged, or do not fit each other.
+        ValueError: where the shards are damaged, or a label is none of the classes.
     """
-    model, class_names = load_model(model_folder)
     counts = {}
     for split in ("val", "test"):
         images = Images(f"{processed}/{split}")
@@ -106,12 +106,12 @@ def _average(model: keras.Model, batch: np.ndarray, test_time_augmentation: str)
 
 def _corrupted_classes(model: keras.Model, images: Images, name: str, test_time_augmentation: str) -> np.ndarray:
     """The predicted classes at each strength, int32 (5, n)."""
-    result = np.empty((corruption.STRENGTHS, len(images)), np.int32)
+    result = np.empty((STRENGTHS, len(images)), np.int32)
     start = 0
     for batch in images.batches():
         rows = slice(start, start + len(batch))
-        for strength in range(1, corruption.STRENGTHS + 1):
-            corrupted = corruption.corrupt(batch, images.ids[rows], name, strength)
+        for strength in range(1, STRENGTHS + 1):
+            corrupted = corrupt(batch, images.ids[rows], name, strength)
             result[strength - 1, rows] = _average(model, corrupted, test_time_augmentation).argmax(axis=1)
         start = rows.stop
     return result
