@@ -17,6 +17,7 @@ with suppress_native_stderr():
 
 pytestmark = pytest.mark.slow
 MODEL = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))["model"]
+NO_SUSPECTS = pd.DataFrame(columns=["split", "rank", "id", "label"])
 
 
 def network(num_classes: int, size: int = 32, channels: int = 3, **changed) -> keras.Model:
@@ -168,21 +169,30 @@ def predicted(images):
 def test_explanations_of_the_images_of_a_gallery(images, predicted, count, expected):
     model = network(3, size=16, filters=[4, 4])
     names = ["cat", "dog", "wolf"]
-    table, heatmaps = saliency.explain(model, images, names, predicted, None, images=count)
+    table, heatmaps = saliency.explain(model, images, names, predicted, NO_SUSPECTS, images=count)
     assert list(table.columns) == ["id", "label", "predicted", "explained", "reason"]
     assert heatmaps.dtype == np.uint8 and heatmaps.shape == (expected, 16, 16) and len(table) == expected
     if expected == 5:
-        assert set(table["label"]) == {"wolf"} and set(table["explained"]) == {"dog"}
-        assert set(table["reason"]) == {"confident mistake"}
+        assert set(table["reason"]) == {"confident mistake", "confusion wolf -> dog", "least confident hit"}
+        assert (table["explained"] == table["predicted"]).all()
+        assert table["predicted"][0] == "dog" and table["label"][0] == "wolf"
         rows = [images.ids.tolist().index(identity) for identity in table["id"]]
-        own = saliency.grad_cam(model, images[rows], np.ones(5, int))
+        own = saliency.grad_cam(model, images[rows], np.array([names.index(name) for name in table["explained"]]))
         assert np.abs(own * 255 - heatmaps).max() <= 0.5 + 1e-3
+
+
+def test_label_suspects_of_test_are_explained(images, predicted):
+    suspects = pd.DataFrame({"split": ["val", "test"], "rank": [1, 1], "id": images.ids[[0, 1]]})
+    suspects["label"] = images.labels[[0, 1]]
+    model = network(3, size=16, filters=[4, 4])
+    table, _ = saliency.explain(model, images, ["cat", "dog", "wolf"], predicted, suspects, images=6)
+    assert table["id"][table["reason"] == "label suspect"].tolist() == [images.ids[1]]
 
 
 def test_explanations_without_a_mistake(images, predicted):
     model = network(3, size=16, filters=[4, 4])
     right = predicted.assign(predicted=predicted["label"])
-    table, _ = saliency.explain(model, images, ["cat", "dog", "wolf"], right, None, images=3)
+    table, _ = saliency.explain(model, images, ["cat", "dog", "wolf"], right, NO_SUSPECTS, images=3)
     assert set(table["reason"]) == {"least confident hit"} and len(table) == 3
 
 
@@ -190,4 +200,4 @@ def test_predictions_of_other_images_or_classes_are_refused(images, predicted):
     model = network(2, size=16, filters=[4, 4])
     for table, names in ((predicted, ["cat", "wolf"]), (predicted.assign(id="0"), ["cat", "dog", "wolf"])):
         with pytest.raises(ValueError, match=r"predictions\.csv is not of these test images and this model: run"):
-            saliency.explain(model, images, names, table, None, images=3)
+            saliency.explain(model, images, names, table, NO_SUSPECTS, images=3)

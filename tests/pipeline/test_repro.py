@@ -10,6 +10,7 @@ import typing
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psutil
 import pytest
 import yaml
@@ -115,6 +116,26 @@ def test_a_reverted_value_is_restored_from_the_run_cache(restored):
     assert "Stage 'evaluate' is cached - skipping run" in output
     assert stages_run(output) == []
     assert metrics(restored) == results[3]
+
+
+def test_export_reruns_where_the_threshold_moves_and_ships_it(restored):
+    """A changed `evaluate.top_k` reruns `evaluate` alone, as above: calibration.json keeps its bytes."""
+    change(restored, {"evaluate": {"target_accuracy": 0.9}})
+    assert stages_run(execute("dvc", "repro", cwd=restored).stdout) == ["evaluate", "export", "report"]
+    shipped = json.loads((restored / "export/heldout.json").read_text(encoding="utf-8"))
+    fitted = json.loads(metrics(restored)["calibration.json"])
+    assert shipped["target_accuracy"] == 0.9 and shipped["threshold"] == fitted["threshold"]
+
+
+def test_explain_reruns_alone_and_draws_as_many_as_it_is_told(restored):
+    for count in (24, 0):
+        if count != 24:
+            change(restored, {"explain": {"images": count}})
+            assert stages_run(execute("dvc", "repro", cwd=restored).stdout) == ["explain", "report"]
+        lines = (restored / "data/explanations/images.csv").read_text(encoding="utf-8").splitlines()
+        assert lines[0] == "id,label,predicted,explained,reason" and len(lines) == 1 + count
+        heatmaps = np.load(restored / "data/explanations/heatmaps.npy")
+        assert heatmaps.shape == (count, 22, 22) and heatmaps.dtype == np.uint8
 
 
 def append(repository: Path, module: str, text: str) -> None:
