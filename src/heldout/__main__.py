@@ -66,6 +66,9 @@ def _add_comparisons(commands: argparse._SubParsersAction) -> None:
     output = command.add_mutually_exclusive_group()
     output.add_argument("--markdown", action="store_true", help="print what a pull request shows, 30 lines at most")
     output.add_argument("--json", action="store_true", help="print all of it as JSON")
+    command.add_argument(
+        "--html", metavar="FILE", help="write all of it as one page, with the images that changed sides"
+    )
     command.add_argument("--max-drop", type=_fraction, metavar="X", help="exit 1 where accuracy falls by more")
     command.add_argument(
         "--class-max-drop", type=_fraction, metavar="X", help="exit 1 where the accuracy of a class falls by more"

@@ -1,13 +1,15 @@
 """Two revisions of a real repository: the exam, the verdict, the images, the causes, the gates, and the outputs."""
 
+import hashlib
 import json
+import re
 import subprocess
 
 import pytest
-from conftest import execute
+from conftest import execute, write_image
 from revisions_of import commit, repository, table, write
 
-from heldout.compare import comparison, gates, outputs, revisions
+from heldout.compare import comparison, gates, html, outputs, revisions
 from heldout.compare.comparison import Comparison
 
 RIGHT = "aaaaabbbbbccccc" * 4
@@ -132,6 +134,36 @@ def test_markdown_is_thirty_lines_at_most_whatever_the_classes_are_called(folder
     for line in text.splitlines():
         if line.startswith("| ") and "---" not in line:
             assert line.replace("\\|", "").count("|") == 6  # no cell more
+
+
+def test_the_page_is_escaped_and_asks_for_nothing(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    base = table(BASE)
+    hostile = {"a": HOSTILE, "b": "</style><script>", "c": "\u202etxet"}
+    for name in ("label", "predicted"):
+        base[name] = base[name].map(hostile)
+    write(folder, base)
+    commit(folder, "hostile")
+    write(folder, base.assign(predicted=base["label"], label_rank=1))
+    write_image(folder / base["path"][40], 7)  # whose bytes are not those of its id: no picture
+    compared = comparison.compare(revisions.read("hostile", folder), revisions.read(None, folder), root=folder)
+    text = html.page(compared, ["--max-drop <i>"])
+    assert "better" in text and "15 fixed" in text and "&lt;b&gt;" in text
+    assert "<b>" not in text and "<script" not in text and "<i>" not in text and text.count("<style>") == 1
+    assert not re.search(r"(src|href)=.(?!data:|#)", text) and "<img" not in text
+
+
+def test_the_page_shows_images_that_are_here(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    write_image(folder / "data/raw/40.jpg", 7)
+    content = (folder / "data/raw/40.jpg").read_bytes()
+    known = table(BASE)
+    known.loc[40, "id"] = hashlib.md5(content, usedforsecurity=False).hexdigest()
+    write(folder, known)
+    commit(folder, "known")
+    write(folder, known.assign(predicted=known["label"], label_rank=1))
+    compared = comparison.compare(revisions.read("known", folder), revisions.read(None, folder), root=folder)
+    assert html.page(compared, []).count('<img src="data:image/') == 1
 
 
 def test_json_has_all_of_it(folder):

@@ -3,7 +3,8 @@
 import argparse
 import sys
 
-from heldout.compare import attribution, comparison, gates, noise, outputs, revisions
+from heldout.compare import attribution, comparison, gates, html, noise, outputs, revisions
+from heldout.core import atomic
 
 
 def compare(options: argparse.Namespace) -> int:
@@ -26,6 +27,8 @@ def compare(options: argparse.Namespace) -> int:
     )
     render = outputs.as_json if options.json else outputs.markdown if options.markdown else outputs.text
     print(render(compared, failures))
+    if options.html:
+        atomic.write_text(options.html, html.page(compared, failures))
     if options.json or options.markdown:
         for line in failures:
             print(f"heldout: {line}", file=sys.stderr)

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from heldout.compare import causes, changes, exam, looks, noise, paired_metrics, paired_tests, recipes
+from heldout.compare import causes, changes, exam, noise, paired_metrics, paired_tests, recipes
 from heldout.compare.attribution import Attribution
 from heldout.compare.exam import Exam
 from heldout.compare.paired_tests import ALPHA, Difference
@@ -74,7 +74,7 @@ def compare(base: Revision, head: Revision, *, margin: float = 0.0, root: str | 
         outputs=causes.changed_outputs(base, head),
         costs=_costs(base, head),
         num_looks=num_looks,
-        gain_by_choice=looks.gain_by_choice(num_looks, error),
+        gain_by_choice=exam.gain_by_choice(num_looks, error),
         margin=margin,
     )
 
@@ -138,7 +138,7 @@ def _looks(root: str | Path, head: Revision) -> int:
     fingerprint = head.metrics["data"].get("test_fingerprint")
     if fingerprint is None:
         return 0
-    return max(looks.count(root, branch, int(fingerprint), head.metrics["eval"]) for branch in MAIN_BRANCHES)
+    return max(exam.count_looks(root, branch, int(fingerprint), head.metrics["eval"]) for branch in MAIN_BRANCHES)
 
 
 def _costs(base: Revision, head: Revision) -> pd.DataFrame:

@@ -1,11 +1,17 @@
-"""Whether two revisions sat the same exam: their test images and labels, one by one."""
+"""Whether two revisions sat the same exam, image by image; and how often an exam was looked at."""
 
+import json
+import subprocess
+from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
+from scipy import stats
 
 from heldout.compare.revisions import Revision
 
+EVAL, DATA = "metrics/eval.json", "metrics/data.json"
 MIN_COMMON = 30  # images below which no verdict is given
 MIN_OVERLAP = 0.5  # of the larger exam
 
@@ -46,3 +52,47 @@ def match(base: Revision, head: Revision) -> Exam:
         classes_added=[name for name in head.class_names if name not in set(base.class_names)],
         classes_removed=[name for name in base.class_names if name not in set(head.class_names)],
     )
+
+
+def count_looks(root: str | Path, branch: str, fingerprint: int, scores: dict[str, float]) -> int:
+    """How many different results of one exam the first-parent history of a branch holds, these scores among them.
+
+    Args:
+        root: of the repository.
+        branch: such as main; one that does not exist has no history.
+        fingerprint: of the exam, `test_fingerprint` of metrics/data.json.
+        scores: of the latest look, as metrics/eval.json has them.
+    """
+    words = ["git", "-C", str(root), "log", "--first-parent", "--format=%H", branch, "--", EVAL, DATA]
+    commits = subprocess.run(words, capture_output=True, text=True).stdout.split()
+    seen = {_key(scores)}
+    for commit in commits:
+        data, result = _json(root, commit, DATA), _json(root, commit, EVAL)
+        if result and data.get("test_fingerprint") == fingerprint:
+            seen.add(_key(result))
+    return len(seen)
+
+
+def gain_by_choice(looks: int, error: float) -> float:
+    """How far the best of so many models that do not differ lies above their mean, expected by chance alone.
+
+    Args:
+        looks: how many results there were to choose from.
+        error: the standard error of one accuracy on this exam.
+    """
+    grid = np.linspace(-8, 8, 4001)  # the expected largest of so many standard normal numbers
+    density = looks * stats.norm.pdf(grid) * stats.norm.cdf(grid) ** (looks - 1)
+    return float(np.trapezoid(grid * density, grid) * error) if looks > 1 else 0.0
+
+
+def _key(scores: dict[str, float]) -> str:
+    """What tells one result from another: a score alone that is new, or was renamed, is no new look."""
+    return json.dumps([scores.get("accuracy"), scores.get("log_loss", scores.get("loss"))])
+
+
+def _json(root: str | Path, commit: str, path: str) -> dict[str, float]:
+    done = subprocess.run(["git", "-C", str(root), "show", f"{commit}:{path}"], capture_output=True)
+    try:
+        return json.loads(done.stdout) if done.returncode == 0 else {}
+    except ValueError:
+        return {}
