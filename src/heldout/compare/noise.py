@@ -36,6 +36,8 @@ def measure(
     Returns:
         what metrics/noise.json holds.
     """
+    if count < 2:
+        raise ValueError(f"expected the runs of two seeds or more, got {count}: one has no spread")
     digest = recipe_digest(revision)
     seeds = [revision_seed(revision) + number for number in range(1, count + 1)]
     rows = _known(Path(root, NOISE_CSV), digest)
