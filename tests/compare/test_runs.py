@@ -11,7 +11,7 @@ pytestmark = pytest.mark.slow
 
 
 def test_noise_of_the_present_recipe(restored, monkeypatch):
-    """Two other seeds: nothing is left in the work tree but metrics/noise.*, and what was trained is not trained again."""
+    """Two other seeds leave nothing but metrics/noise.*, and what was trained is not trained again."""
     monkeypatch.chdir(restored)
     lines: list[str] = []
     revision = revisions.read(None, restored)
