@@ -300,6 +300,7 @@ def test_the_stage_writes_flat_metrics_and_a_table_of_classes(leaking, tmp_path,
     manifest.write(table, tmp_path / "index.csv")
     manifest.write(pd.DataFrame({"kind": ["copy", "hidden", "copy"]}), tmp_path / "problems.csv")
     (tmp_path / "params.yaml").write_text(yaml.safe_dump({"split": SETTINGS | {"on_leak": "keep"}}))
+    (tmp_path / "env.yaml").write_bytes((ROOT / "env.yaml").read_bytes())
     execute(sys.executable, "-m", "stages.code", "code.yaml", cwd=tmp_path)
     paths = ("index.csv", "problems.csv", "splits", "classes.txt", "data.json", "classes.csv", "split.png")
     stdout = execute(sys.executable, "-m", "stages.split", *paths, cwd=tmp_path).stdout
