@@ -3,8 +3,8 @@
 $ python benchmarks/evaluate.py [--sizes 10000x10 50000x1000] [--git]
 
 Each line is a process of its own, with as many synthetic images of val as of test. `--git` prints what predictions.csv
-costs a packed git repository over ten commits, each of a retraining that moves all probabilities and a fiftieth of the
-predictions.
+costs a packed git repository over ten commits, each of a retraining that moves all probabilities. Images have 32 x 32
+pixels, for the slices.
 """
 
 import argparse
@@ -39,8 +39,8 @@ def identities(n: int, generator: np.random.Generator) -> np.ndarray:
 
 
 def prepare(folder: Path, n: int, num_classes: int) -> None:
-    """What `predict` and `split` would have written."""
-    from heldout.data import manifest
+    """What `predict`, `split` and `preprocess` would have written."""
+    from heldout.data import manifest, shards
     from heldout.evaluation import probabilities
 
     generator = np.random.default_rng(0)
@@ -51,11 +51,17 @@ def prepare(folder: Path, n: int, num_classes: int) -> None:
         probabilities.write(probabilities.Probabilities(ids, names[labels], values), folder / split)
         rows = pd.DataFrame({"id": ids, "path": "data/raw/" + ids + ".jpg", "label": names[labels]})
         manifest.write(rows.assign(group=[f"g{row // 8}" for row in range(n)]), folder / f"{split}.csv")
+    (folder / "shards").mkdir()
+    for shard in shards.create_shards(rows, (32, 32, 3), folder / "shards"):
+        with shard.path.open("r+b") as file:
+            file.seek(shard.header_bytes)
+            for _ in range(shard.start, shard.stop):
+                file.write(generator.bytes(32 * 32 * 3))
 
 
 def measure(folder: Path, num_classes: int) -> None:
     """One evaluation with groups, in this process."""
-    from heldout.data import manifest
+    from heldout.data import manifest, shards
     from heldout.evaluation import evaluate, probabilities
 
     names = [f"class {number:04d}" for number in range(num_classes)]
@@ -63,7 +69,9 @@ def measure(folder: Path, num_classes: int) -> None:
     wall, cpu = time.perf_counter(), time.process_time()
     predicted = {split: probabilities.read(folder / split) for split in ("val", "test")}
     manifests = {split: manifest.read(folder / f"{split}.csv") for split in ("val", "test")}
-    result = evaluate.evaluate(predicted, manifests, names, **SETTINGS)
+    manifests["train"] = manifests["val"]
+    images = shards.Images(folder / "shards")
+    result = evaluate.evaluate(predicted, manifests, names, images, folder, **SETTINGS)
     for name, table in result.tables.items():
         manifest.write(table, folder / f"{name}.csv")
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
