@@ -46,9 +46,17 @@ def write(
         "train": {
             "deps": [{"path": "data/index.csv", "md5": images}],
             "params": {"params.yaml": {"seed": seed, "train": {"epochs": epochs}}, "code.yaml": {"train": code}},
-            "outs": [{"path": "metrics/train.json", "md5": digests["metrics/train.json"]}],
+            "outs": [
+                {"path": "models/model.weights.h5", "md5": f"weights {seed}"},
+                {"path": "metrics/train.json", "md5": digests["metrics/train.json"]},
+            ],
+        },
+        "predict": {
+            "deps": [{"path": "models/model.weights.h5", "md5": f"weights {seed}"}],
+            "outs": [{"path": "data/predictions", "md5": f"predictions {seed}"}],
         },
         "evaluate": {
+            "deps": [{"path": "data/predictions", "md5": f"predictions {seed}"}],
             "params": {"params.yaml": {"evaluate": {"top_k": 5}}, "code.yaml": {"evaluate": "1"}},
             "outs": [{"path": name, "md5": digests[name]} for name in ("metrics/eval.json", "metrics/predictions.csv")],
         },

@@ -18,7 +18,7 @@ def differences(base: Revision, head: Revision) -> pd.DataFrame:
     """
     rows: dict[tuple[str, str], dict[str, Any]] = {}
     for stage in [*base.lock, *(name for name in head.lock if name not in base.lock)]:
-        before, after = dict(_inputs(base, stage)), dict(_inputs(head, stage))
+        before, after = dict(inputs(base, stage)), dict(inputs(head, stage))
         for key in [*before, *(key for key in after if key not in before)]:
             if before.get(key) != after.get(key):
                 kind, name = key
@@ -40,8 +40,8 @@ def changed_outputs(base: Revision, head: Revision) -> dict[str, list[str]]:
     return result
 
 
-def _inputs(revision: Revision, stage: str) -> Iterator[tuple[tuple[str, str], Any]]:
-    """What a stage reads that no other stage writes: ((kind, name), value)."""
+def inputs(revision: Revision, stage: str) -> Iterator[tuple[tuple[str, str], Any]]:
+    """What a stage of a revision reads that no other stage writes: ((kind, name), value)."""
     entry = revision.lock.get(stage, {})
     for path, params in entry.get("params", {}).items():
         for key, value in params.items():

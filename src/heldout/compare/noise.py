@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from heldout.compare import changes, recipes, revisions, runs
+from heldout.compare import causes, changes, recipes, revisions, runs
 from heldout.compare.exam import Exam
 from heldout.compare.paired_tests import Difference
 from heldout.compare.revisions import Revision
@@ -108,26 +108,18 @@ def summarize(table: pd.DataFrame, predicted: list[list[str]]) -> dict[str, Any]
 
 
 def recipe_digest(revision: Revision) -> str:
-    """The md5 of what makes a result but the seed: params, code, versions and data of all stages up to `predict`."""
-    entries = {}
-    for name, stage in revision.lock.items():
-        if name.split("@")[0] not in revisions.SCORED:
-            continue
-        params = {path: dict(values) for path, values in stage.get("params", {}).items()}
-        params.get("params.yaml", {}).pop("seed", None)
-        entries[name] = [params, [dep["md5"] for dep in stage.get("deps", []) if not _is_seeded(dep["path"])]]
-    text = json.dumps(entries, sort_keys=True, default=str)
+    """The md5 of what makes predictions but the seed: params, code, versions and data of all stages up to `predict`."""
+    stages = [name for name in revision.lock if name.split("@")[0] in revisions.PREDICTED]
+    inputs = {
+        key: value for name in stages for key, value in causes.inputs(revision, name) if key != ("params", "seed")
+    }
+    text = json.dumps(sorted([*key, str(value)] for key, value in inputs.items()))
     return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
 
 
 def revision_seed(revision: Revision) -> int:
     """The seed that a revision was trained with."""
     return int(revision.lock["train"]["params"]["params.yaml"]["seed"])
-
-
-def _is_seeded(path: str) -> bool:
-    """Whether the bytes of a dep follow from the seed."""
-    return path.startswith("models/")
 
 
 def _known(path: Path, digest: str) -> dict[int, dict[str, float]]:

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 import pandas as pd
 from ruamel.yaml import YAML
 
-SCORED = ("sample", "index", "split", "preprocess", "train", "predict", "evaluate")  # the stages that make a score
+PREDICTED = ("sample", "index", "split", "preprocess", "train", "predict")  # the stages that make predictions
+SCORED = (*PREDICTED, "evaluate")  # and a score
 WORK_TREE = "the work tree"
 PREDICTIONS, CLASSES = "metrics/predictions.csv", "metrics/classes.csv"
 REQUIRED = ("id", "label", "predicted", "confidence", "label_probability", "label_rank")
