@@ -8,11 +8,14 @@ are its power (80 % are promised).
 """
 
 import sys
+from pathlib import Path
 
 import numpy as np
-from scipy import stats
 
 from heldout.compare import paired_tests
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests/compare"))
+from simulation import pair
 
 ACCURACIES = (0.6, 0.9, 0.99)
 IMAGES = (100, 372, 2000)
@@ -50,18 +53,6 @@ def row(generator: np.random.Generator, images: int, accuracy: float, grouped: b
         shown += test.p_value < paired_tests.ALPHA and test.value > 0
     cells = [images, "yes" if grouped else "no", accuracy, f"{100 * false:.1f} %", f"{100 * covered:.1f} %"]
     return f"| {' | '.join(map(str, cells))} | {smallest:.3f} | {100 * shown / pairs:.0f} % |"
-
-
-def pair(generator: np.random.Generator, images: int, base: float, head: float, grouped: bool) -> tuple:
-    """Whether BASE and HEAD are right of each image, and the images' groups."""
-    sizes = generator.integers(1, 21, images)
-    group = np.repeat(np.arange(images), sizes)[:images] if grouped else np.arange(images)
-    common = generator.normal(size=images)
-    sides = []
-    for accuracy in (base, head):
-        own, shared = generator.normal(size=(2, images))
-        sides.append(stats.norm.cdf((own + shared[group] + common) / np.sqrt(3)) < accuracy)
-    return *sides, group if grouped else None
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from scipy import stats
+from simulation import pair
 
 from heldout.compare import paired_tests
 
@@ -74,7 +75,7 @@ def test_false_verdicts_and_coverage(images, accuracy, groups):
     generator = np.random.default_rng(images + groups)
     verdicts = covered = 0
     for _ in range(400):
-        base, head, group = simulated(generator, images, accuracy, accuracy, groups)
+        base, head, group = pair(generator, images, accuracy, accuracy, groups)
         difference = paired_tests.correct(base, head, group)
         verdicts += difference.p_value < 0.05
         covered += difference.low <= 0 <= difference.high
@@ -82,30 +83,19 @@ def test_false_verdicts_and_coverage(images, accuracy, groups):
     assert covered >= stats.binom.ppf(0.001, 400, 0.95)
 
 
-def simulated(generator, images: int, accuracy_base: float, accuracy_head: float, groups: bool):
-    """Answers of two models, of which both a third is luck of their own and, in groups, a third is the group's."""
-    group = np.repeat(np.arange(images), generator.integers(1, 21, images))[:images] if groups else np.arange(images)
-    common = generator.normal(size=images)
-    sides = []
-    for accuracy in (accuracy_base, accuracy_head):
-        own, shared = generator.normal(size=(2, images))
-        sides.append(stats.norm.cdf((own + shared[group] + common) / np.sqrt(3)) < accuracy)
-    return *sides, group if groups else None
-
-
 @pytest.mark.parametrize(("images", "accuracy"), [(372, 0.8), (2000, 0.9)])
 def test_the_smallest_detectable_difference_is_detected(images, accuracy):
     generator = np.random.default_rng(0)
     smallest = np.mean(
         [
-            paired_tests.correct(*simulated(generator, images, accuracy, accuracy, False)).smallest_detectable
+            paired_tests.correct(*pair(generator, images, accuracy, accuracy, False)).smallest_detectable
             for _ in range(20)
         ]
     )
     shown = 0
     for _ in range(400):
         # Half of it each way, so that as many images change sides as without a difference.
-        sides = simulated(generator, images, accuracy - smallest / 2, accuracy + smallest / 2, False)
+        sides = pair(generator, images, accuracy - smallest / 2, accuracy + smallest / 2, False)
         difference = paired_tests.correct(*sides)
         shown += difference.p_value < 0.05 and difference.value > 0
     assert shown >= 400 * 0.78 - 2 * np.sqrt(400 * 0.8 * 0.2)

@@ -7,6 +7,7 @@ import pandas as pd
 from scipy import stats
 
 from heldout.compare.paired_tests import group_sums, sign_flip
+from heldout.evaluation import metrics
 
 MIN_IMAGES = 10  # of a subset that is tested
 
@@ -72,21 +73,13 @@ def correct(common: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     return common["predicted_base"].to_numpy(object) == label, common["predicted_head"].to_numpy(object) == label
 
 
-def groups(common: pd.DataFrame) -> np.ndarray | None:
-    """The group of each image, an image without one being its own; None where no group is known."""
-    if "group" not in common or not (common["group"] != "").any():
-        return None
-    return np.where(common["group"] == "", "id " + common["id"], "group " + common["group"])
-
-
 def _subsets(common: pd.DataFrame, column: str) -> Iterator[tuple]:
     base, head = correct(common)
-    group_of_image = groups(common)
+    groups = metrics.group_numbers(common)
     change = head.astype(np.int64) - base.astype(np.int64)
     for value, positions in sorted(common.groupby(column).indices.items()):
-        within = None if group_of_image is None else group_of_image[positions]
         tested = len(positions) >= MIN_IMAGES
-        p_value = sign_flip(group_sums(change[positions], within)[0]) if tested else np.nan
+        p_value = sign_flip(group_sums(change[positions], groups[positions])[0]) if tested else np.nan
         fixed, broken = int((change[positions] > 0).sum()), int((change[positions] < 0).sum())
         accuracies = float(base[positions].mean()), float(head[positions].mean())
         yield column, value, len(positions), *accuracies, fixed, broken, p_value

@@ -11,6 +11,7 @@ from heldout.compare.attribution import Attribution
 from heldout.compare.exam import Exam
 from heldout.compare.paired_tests import ALPHA, Difference
 from heldout.compare.revisions import Revision
+from heldout.evaluation import metrics
 
 MAIN_BRANCHES = ("origin/HEAD", "origin/main", "main", "origin/master", "master")
 COSTS = ("parameters", "epochs", "bytes")  # what the names of the metrics of train and export end with
@@ -51,7 +52,7 @@ def compare(base: Revision, head: Revision, *, margin: float = 0.0, root: str | 
     """
     matched = exam.match(base, head)
     common = matched.common
-    groups = changes.groups(common)
+    groups = metrics.group_numbers(common)
     right_base, right_head = changes.correct(common)
     models = paired_tests.correct(right_base, right_head, groups) if matched.is_enough else None
     recipe, note = _recipes(base, head, models)
@@ -84,6 +85,11 @@ def word(difference: Difference, margin: float = 0.0) -> str:
     if difference.p_value < ALPHA:
         return "better" if difference.value > 0 else "worse"
     return "not worse" if margin and difference.low > -margin else "no detectable difference"
+
+
+def heading(comparison: Comparison) -> str:
+    """The verdict on the two models in a word or three."""
+    return "no verdict" if comparison.models is None else word(comparison.models, comparison.margin)
 
 
 def verdict(comparison: Comparison) -> str:

@@ -1,7 +1,7 @@
 """Whether two revisions sat the same exam, image by image; and how often an exam was looked at."""
 
 import json
-import subprocess
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from heldout.compare.revisions import Revision
+from heldout.compare.revisions import Revision, git
 
 EVAL, DATA = "metrics/eval.json", "metrics/data.json"
 MIN_COMMON = 30  # images below which no verdict is given
@@ -63,8 +63,7 @@ def count_looks(root: str | Path, branch: str, fingerprint: int, scores: dict[st
         fingerprint: of the exam, `test_fingerprint` of metrics/data.json.
         scores: of the latest look, as metrics/eval.json has them.
     """
-    words = ["git", "-C", str(root), "log", "--first-parent", "--format=%H", branch, "--", EVAL, DATA]
-    commits = subprocess.run(words, capture_output=True, text=True).stdout.split()
+    commits = git(root, "log", "--first-parent", "--format=%H", branch, "--", EVAL, DATA).stdout.decode().split()
     seen = {_key(scores)}
     for commit in commits:
         data, result = _json(root, commit, DATA), _json(root, commit, EVAL)
@@ -90,8 +89,10 @@ def _key(scores: dict[str, float]) -> str:
     return json.dumps([scores.get("accuracy"), scores.get("log_loss", scores.get("loss"))])
 
 
+@cache
 def _json(root: str | Path, commit: str, path: str) -> dict[str, float]:
-    done = subprocess.run(["git", "-C", str(root), "show", f"{commit}:{path}"], capture_output=True)
+    """A file of a commit, read once: the names of main are mostly names of the same commits."""
+    done = git(root, "show", f"{commit}:{path}")
     try:
         return json.loads(done.stdout) if done.returncode == 0 else {}
     except ValueError:

@@ -1,7 +1,5 @@
 """A comparison as one page, in the style of the report: the verdict, its tables, and the images that changed sides."""
 
-import base64
-import hashlib
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -9,10 +7,11 @@ from typing import Any
 import jinja2
 import pandas as pd
 
-from heldout.compare.comparison import Comparison, verdict, word
+from heldout.compare.comparison import Comparison, heading, verdict
 from heldout.compare.sections import sections
 from heldout.core import names
 from heldout.data import images, raw_files
+from heldout.evaluation.report.page import source_digest
 from heldout.evaluation.report.thumbnails import thumbnail
 
 TEMPLATE = Path(__file__).with_name("template")
@@ -29,15 +28,14 @@ def page(compared: Comparison, failures: list[str]) -> str:
         failures: lines of `gates.failures`.
     """
     style = STYLE.read_text(encoding="utf-8")
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode("ascii")
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATE), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
     )
     changed = {kind: compared.images[compared.images["change"] == kind] for kind in ("broken", "fixed")}
     return environment.get_template("compare.html.j2").render(
         style=style,
-        policy=f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'",
-        heading="no verdict" if compared.models is None else word(compared.models, compared.margin),
+        policy=f"default-src 'none'; img-src data:; style-src '{source_digest(style)}'",
+        heading=heading(compared),
         verdict=verdict(compared),
         failures=failures,
         sections=[section._replace(rows=section.rows[:MAX_ROWS]) for section in sections(compared)],

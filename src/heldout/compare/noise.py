@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from heldout.compare import causes, changes, recipes, revisions, runs
+from heldout.compare import causes, recipes, revisions, runs
 from heldout.compare.exam import Exam
 from heldout.compare.paired_tests import Difference
 from heldout.compare.revisions import Revision
 from heldout.core import atomic
 from heldout.data import manifest
+from heldout.evaluation import metrics
 
 NOISE_JSON, NOISE_CSV = "metrics/noise.json", "metrics/noise.csv"
 METRICS = ("accuracy", "macro_f1", "log_loss")
@@ -88,7 +89,7 @@ def compare_seeds(
                 rows.append((table["predicted"] == table["label"]).to_numpy())
                 report(f"compare: seed {seed} of {side.name}: accuracy {rows[-1].mean():.4f}")
         correct.append(np.array(rows))
-    return recipes.several_seeds(correct[0], correct[1], changes.groups(matched.common))
+    return recipes.several_seeds(correct[0], correct[1], metrics.group_numbers(matched.common))
 
 
 def summarize(table: pd.DataFrame, predicted: list[list[str]]) -> dict[str, Any]:

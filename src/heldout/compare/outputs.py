@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from heldout.compare.comparison import Comparison, verdict, word
+from heldout.compare.comparison import Comparison, heading, verdict, word
 from heldout.compare.sections import sections
 from heldout.core import names
 
@@ -38,8 +38,7 @@ def markdown(compared: Comparison, failures: list[str]) -> str:
         compared: of `comparison.compare`.
         failures: lines of `gates.failures`.
     """
-    heading = "no verdict" if compared.models is None else word(compared.models, compared.margin)
-    lines = [MARKER, f"## heldout: {heading}", "", _escaped(verdict(compared)), ""]
+    lines = [MARKER, f"## heldout: {heading(compared)}", "", _escaped(verdict(compared)), ""]
     lines += [f"- **gate:** {_escaped(line)}" for line in failures[:3]]
     if len(failures) > 3:
         lines.append(f"- **gate:** {len(failures) - 3} more")

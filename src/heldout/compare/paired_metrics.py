@@ -6,15 +6,15 @@ import numpy as np
 import pandas as pd
 
 from heldout.compare.paired_tests import ALPHA
+from heldout.evaluation import metrics
 
 SAMPLES = 2000
 SEED = 0
-SMALLEST = np.finfo(np.float64).eps  # a probability of 0 counts as this, as in `evaluation.metrics`
 EMPTY = pd.DataFrame(columns=["metric", "base", "head", "difference", "low", "high"])
 SIDES = ("base", "head")
 
 
-def differences(common: pd.DataFrame, groups: np.ndarray | None, top_k: int = 5) -> pd.DataFrame:
+def differences(common: pd.DataFrame, groups: np.ndarray, top_k: int = 5) -> pd.DataFrame:
     """One row a metric: balanced accuracy, macro F1, top-k accuracy and log loss, with the difference's 95 % interval.
 
     The percentile bootstrap (Efron 1979) draws images, or whole groups, and gives both sides the same ones, so that
@@ -22,7 +22,7 @@ def differences(common: pd.DataFrame, groups: np.ndarray | None, top_k: int = 5)
 
     Args:
         common: of `exam.match`.
-        groups: of each image, (n,); None where each image is a draw of its own.
+        groups: the number of each image's group, (n,), from 0.
         top_k: k of the top-k accuracy, which is left out where there are no more classes.
     """
     index = pd.Index(sorted({*common["label"], *common["predicted_base"], *common["predicted_head"]}))
@@ -30,7 +30,7 @@ def differences(common: pd.DataFrame, groups: np.ndarray | None, top_k: int = 5)
     predicted = [index.get_indexer(common[f"predicted_{side}"]) for side in SIDES]
     means = _by_image(common, top_k if len(index) > top_k else 0)
     samples: dict[str, list[list[float]]] = {}
-    for weights in _draws(len(common), groups):
+    for weights in _draws(groups):
         for name, values in means.items():
             samples.setdefault(name, []).append([float(weights @ side / weights.sum()) for side in values])
         scores = [_class_scores(label, side, weights, len(index)) for side in predicted]
@@ -41,7 +41,7 @@ def differences(common: pd.DataFrame, groups: np.ndarray | None, top_k: int = 5)
 
 def _by_image(common: pd.DataFrame, top_k: int) -> dict[str, list[np.ndarray]]:
     """The metrics that are means over images: each image's share of them, on either side."""
-    probabilities = [np.maximum(common[f"label_probability_{side}"].to_numpy(), SMALLEST) for side in SIDES]
+    probabilities = [np.maximum(common[f"label_probability_{side}"].to_numpy(), metrics.SMALLEST) for side in SIDES]
     values = {"log_loss": [-np.log(side) for side in probabilities]}
     if top_k:
         values[f"top_{top_k}_accuracy"] = [(common[f"label_rank_{side}"] <= top_k).to_numpy(float) for side in SIDES]
@@ -64,11 +64,10 @@ def _row(name: str, pairs: np.ndarray) -> tuple[str, float, float, float, float,
     return name, float(pairs[0, 0]), float(pairs[0, 1]), float(change[0]), float(low), float(high)
 
 
-def _draws(count: int, groups: np.ndarray | None) -> Iterator[np.ndarray]:
+def _draws(groups: np.ndarray) -> Iterator[np.ndarray]:
     """How often a sample has each image, (n,): once, then as drawn with replacement, group by group."""
-    numbers = np.arange(count) if groups is None else np.unique(groups, return_inverse=True)[1]
-    size = int(numbers.max()) + 1
+    size = int(groups.max()) + 1
     generator = np.random.default_rng(SEED)
-    yield np.ones(count)
+    yield np.ones(len(groups))
     for _ in range(SAMPLES):
-        yield np.bincount(generator.integers(0, size, size), minlength=size)[numbers].astype(float)
+        yield np.bincount(generator.integers(0, size, size), minlength=size)[groups].astype(float)

@@ -57,7 +57,7 @@ def read(name: str | None, root: str | Path = ".", stages: tuple[str, ...] = ())
         if not commit:
             file = Path(root, path)
             return file.read_bytes() if file.is_file() else None
-        done = _git(root, "show", f"{commit}:{path}")
+        done = git(root, "show", f"{commit}:{path}")
         return done.stdout if done.returncode == 0 else None
 
     lock_text = content("dvc.lock")
@@ -88,17 +88,17 @@ def read(name: str | None, root: str | Path = ".", stages: tuple[str, ...] = ())
 
 def _resolve(name: str, root: Path) -> str:
     """The commit of a revision or experiment."""
-    done = _git(root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
+    done = git(root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
     if done.returncode == 0:
         return done.stdout.decode().strip()
-    references = _git(root, "for-each-ref", "--format=%(objectname) %(refname)", "refs/exps").stdout.decode()
+    references = git(root, "for-each-ref", "--format=%(objectname) %(refname)", "refs/exps").stdout.decode()
     for line in references.splitlines():
         commit, reference = line.split(" ", 1)
         if reference.rsplit("/", 1)[-1] == name:
             return commit
-    if _git(root, "rev-parse", "--git-dir").returncode:
+    if git(root, "rev-parse", "--git-dir").returncode:
         raise ValueError(f"expected a git repository, got {root.resolve()}: run it in your clone")
-    if _git(root, "rev-parse", "--is-shallow-repository").stdout.decode().strip() == "true":
+    if git(root, "rev-parse", "--is-shallow-repository").stdout.decode().strip() == "true":
         raise ValueError(f"{name} is not in this shallow clone: check out with fetch-depth: 0 (GitLab: GIT_DEPTH: 0)")
     raise ValueError(f"expected a revision or an experiment, got {name}, which git does not know: `git fetch` it")
 
@@ -145,7 +145,12 @@ def _table(content: bytes) -> pd.DataFrame:
     return pd.read_csv(io.BytesIO(content), dtype=str, keep_default_na=False, encoding="utf-8")
 
 
-def _git(root: str | Path, *words: str) -> subprocess.CompletedProcess:
+def git(root: str | Path, *words: str) -> subprocess.CompletedProcess:
+    """Run git in a repository; its standard output is in bytes.
+
+    Raises:
+        ValueError: where there is no git.
+    """
     try:
         return subprocess.run(["git", "-C", str(root), *words], capture_output=True)
     except FileNotFoundError:

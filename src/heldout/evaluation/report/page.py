@@ -31,7 +31,9 @@ def render(inputs: Inputs, figures: dict[str, list[Figure]], template: str | Pat
     )  # fmt: skip
     environment.filters["isolated"] = isolated
     environment.globals["interval"] = sections.interval
-    policy = f"default-src 'none'; img-src data:; style-src '{_source(style)}'; script-src '{_source(script)}'"
+    policy = (
+        f"default-src 'none'; img-src data:; style-src '{source_digest(style)}'; script-src '{source_digest(script)}'"
+    )
     contents = _contents(inputs) | {"figures": {name: _shown(group) for name, group in figures.items()}}
     return environment.get_template(PAGE).render(contents, style=style, script=script, policy=policy)
 
@@ -85,6 +87,6 @@ def _shown(figures: list[Figure]) -> list[dict[str, Any]]:
     return [figure._asdict() | {"pictures": [thumbnail(picture) for picture in figure.pictures]} for figure in figures]
 
 
-def _source(text: str) -> str:
-    """What the page's policy allows: this text alone."""
+def source_digest(text: str) -> str:
+    """What a page's content policy allows: this style or script alone."""
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode('ascii')}"

@@ -1,0 +1,19 @@
+"""Simulated exams of two models, by the tests and by benchmarks/compare.py."""
+
+import numpy as np
+from scipy import stats
+
+
+def pair(generator: np.random.Generator, images: int, base: float, head: float, grouped: bool) -> tuple:
+    """Whether BASE and HEAD predict each image's label, and the images' groups, None where each is a draw of its own.
+
+    What a model gets right is a third the image's, a third the group's and a third the model's own luck.
+    """
+    sizes = generator.integers(1, 21, images)
+    group = np.repeat(np.arange(images), sizes)[:images] if grouped else np.arange(images)
+    common = generator.normal(size=images)
+    sides = []
+    for accuracy in (base, head):
+        own, shared = generator.normal(size=(2, images))
+        sides.append(stats.norm.cdf((own + shared[group] + common) / np.sqrt(3)) < accuracy)
+    return *sides, group if grouped else None
