@@ -28,4 +28,6 @@ def robustness(table: pd.DataFrame, accuracy: float, path: str | Path) -> None:
     axes.grid(alpha=0.3)
     if len(table):
         figure.legend(loc="outside right center", frameon=False, title="(accuracy at the last)")
+    else:
+        axes.set_axis_off()  # its labels would be cut at this height
     style.save(figure, path)
