@@ -9,8 +9,9 @@ import pytest
 from conftest import execute, write_image
 from revisions_of import commit, repository, table, write
 
-from heldout.compare import comparison, gates, html, outputs, revisions
+from heldout.compare import comparison, gates, revisions
 from heldout.compare.comparison import Comparison
+from heldout.compare.report import html, outputs
 
 RIGHT = "aaaaabbbbbccccc" * 4
 BASE = RIGHT[:40] + "a" * 20  # of the last 20, five are right
@@ -115,6 +116,33 @@ def test_the_recipe_is_all_but_the_seed(folder):
     for changed in ({"epochs": 4}, {"code": "2"}, {"images": "6"}):
         write(folder, table(RIGHT), **changed)
         assert noise.recipe_digest(revisions.read(None, folder)) != first
+
+
+def test_slices_are_tested_with_the_classes(folder):
+    """All that broke is dark: of the classes none differs once corrected, of the slices that one does."""
+    dark = [["bright", "dark"][number % 5 == 0] for number in range(60)]
+    broken = "".join("x" if side == "dark" else letter for letter, side in zip(RIGHT, dark, strict=True))
+    write(folder, table(RIGHT, slice_brightness=dark))
+    commit(folder, "slices")
+    write(folder, table(broken, slice_brightness=dark))
+    compared = comparison.compare(revisions.read("slices", folder), revisions.read(None, folder), root=folder)
+    first = compared.subsets.iloc[0]
+    assert [first["cut"], first["value"], first["broken"]] == ["brightness", "dark", 12]
+    assert compared.subsets["cut"].tolist().count("class") == 3 and len(compared.subsets) == 5
+    assert "brightness dark 1.000 to 0.000" in outputs.markdown(compared, [])
+    # A side of an older heldout has no slices: those of the other count.
+    older = comparison.compare(revisions.read("base", folder), revisions.read(None, folder), root=folder)
+    assert set(older.subsets["cut"]) == {"class", "brightness"}
+
+
+def test_an_image_in_two_classes_is_matched_by_both(folder):
+    """split.on_conflict: keep leaves the same bytes under two labels."""
+    twice = table(BASE)
+    twice.loc[20, "id"] = twice.loc[0, "id"]  # labelled a and b
+    write(folder, twice)
+    commit(folder, "twice")
+    compared = comparison.compare(revisions.read("twice", folder), revisions.read(None, folder), root=folder)
+    assert compared.exam.is_same and len(compared.exam.common) == 60
 
 
 def test_markdown_is_thirty_lines_at_most_whatever_the_classes_are_called(folder):

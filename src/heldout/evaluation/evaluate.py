@@ -68,11 +68,12 @@ def evaluate(
     scores = flatten(ordered) | abstention_scores(table, fitted["threshold"]) | counts(table)
     tables = {"predictions": table, "by_class": by_class.by_class(table, class_names)} | _curves(table)
     tables["suspects"] = label_errors.suspects(predicted, manifests, class_names)
-    tables["slices"] = slicing.slices(
-        table, manifests["test"], manifests["train"], images, min_slice=min_slice, columns=slices
-    )
+    groups, wrong = metrics.group_numbers(table), (table["label"] != table["predicted"]).to_numpy()
+    cuts = slicing.cuts(table, manifests["test"], manifests["train"], images, slices)
+    tables["predictions"] = table.assign(**slicing.members(cuts))
+    tables["slices"] = slicing.slices(wrong, cuts, groups, min_slice)
     numbers = probabilities.class_numbers(predicted["test"], class_names)
-    tables["robustness"] = robustness.summarize(folder, numbers, metrics.group_numbers(table))
+    tables["robustness"] = robustness.summarize(folder, numbers, groups)
     scores |= robustness.scores(tables["robustness"], scores["accuracy"])
     if len(tables["robustness"]):
         notes.append(robustness.describe(tables["robustness"], scores["accuracy"]))
