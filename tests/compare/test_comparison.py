@@ -135,6 +135,19 @@ def test_slices_are_tested_with_the_classes(folder):
     assert set(older.subsets["cut"]) == {"class", "brightness"}
 
 
+def test_a_side_of_before_has_no_ranks(folder):
+    older = table(BASE).drop(columns="label_rank")
+    write(folder, older)
+    compared = compare(folder)
+    assert comparison.verdict(compared).startswith("no detectable difference")
+    assert not any("top" in name for name in compared.metrics["metric"])
+    write(folder, older.drop(columns="confidence"))
+    with pytest.raises(
+        ValueError, match=r"predictions.csv of the work tree lacks the column confidence: run `dvc repro`"
+    ):
+        compare(folder)
+
+
 def test_an_image_in_two_classes_is_matched_by_both(folder):
     """split.on_conflict: keep leaves the same bytes under two labels."""
     twice = table(BASE)

@@ -36,7 +36,7 @@ def differences(common: pd.DataFrame, groups: np.ndarray, top_k: int = 5) -> pd.
     Args:
         common: of `exam.match`.
         groups: the number of each image's group, (n,), from 0.
-        top_k: k of the top-k accuracy, which is left out where there are no more classes.
+        top_k: k of the top-k accuracy, which is left out where there are no more classes, or a side has no ranks.
     """
     index = pd.Index(sorted({*common["label"], *common["predicted_base"], *common["predicted_head"]}))
     label = index.get_indexer(common["label"])
@@ -64,7 +64,7 @@ def _by_image(common: pd.DataFrame, top_k: int) -> dict[str, list[np.ndarray]]:
     for prefix in _prefixes(common):
         columns = [common[f"{prefix}label_probability_{side}"].to_numpy() for side in SIDES]
         values[f"{prefix}log_loss"] = [-np.log(np.maximum(column, metrics.SMALLEST)) for column in columns]
-    if top_k:
+    if top_k and {f"label_rank_{side}" for side in SIDES} <= set(common):  # predictions before 0.3 had none
         values[f"top_{top_k}_accuracy"] = [(common[f"label_rank_{side}"] <= top_k).to_numpy(float) for side in SIDES]
     return values
 
