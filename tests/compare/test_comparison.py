@@ -34,7 +34,14 @@ def test_the_same_predictions(folder):
     compared = compare(folder)
     assert compared.exam.is_same and len(compared.images) == 0 and compared.causes.empty
     assert comparison.verdict(compared).startswith("no detectable difference: accuracy 0.7500 to 0.7500 (+0.0000 [")
-    assert "unknown: there is no metrics/noise.json (`heldout noise --runs 5`)" in comparison.verdict(compared)
+    assert comparison.verdict(compared).endswith("; both sides have the same trained model")
+
+
+def test_whether_another_seed_would_give_as_much_is_unknown_where_nobody_measured_it(folder):
+    write(folder, table(RIGHT), seed=1)
+    assert comparison.verdict(compare(folder)).endswith(
+        "unknown: there is no metrics/noise.json (`heldout noise --runs 5`)"
+    )
 
 
 def test_a_better_model_and_what_did_it(folder):

@@ -4,17 +4,11 @@ import numpy as np
 import pytest
 from conftest import SHARED
 from scipy import stats
+from simulation import runs_of
 
 from heldout.compare import recipes
 
 SEEDS = SHARED / "seeds"
-
-
-def simulated(generator, seeds: int, images: int, by_seed: float, by_image: float, shift: float = 0.0) -> np.ndarray:
-    """Whether each run predicts each image: what the image is worth is the same for all runs of all recipes."""
-    difficulty = np.random.default_rng(7).normal(0, by_image, images)
-    luck = generator.normal(0, by_seed, seeds)[:, None]
-    return generator.normal(size=(seeds, images)) + difficulty + luck + 1 + shift > 0
 
 
 def test_single_runs_by_hand():
@@ -46,7 +40,7 @@ def test_seeds_and_images_give_verdicts_by_chance_alone_in_one_of_twenty(seeds, 
     generator = np.random.default_rng(seeds)
     verdicts = 0
     for _ in range(500):
-        base, head = (simulated(generator, seeds, 300, by_seed, 1.0) for _ in range(2))
+        base, head = (runs_of(generator, seeds, 300, by_seed, 1.0) for _ in range(2))
         verdicts += recipes.several_seeds(base, head).p_value < 0.05
     assert verdicts <= stats.binom.ppf(0.999, 500, 0.05)
 
@@ -55,7 +49,7 @@ def test_a_recipe_that_is_worse_is_seen_with_three_seeds():
     generator = np.random.default_rng(0)
     shown = 0
     for _ in range(100):
-        base, head = (simulated(generator, 3, 500, 0.05, 1.0, shift) for shift in (0.0, -0.6))
+        base, head = (runs_of(generator, 3, 500, 0.05, 1.0, shift) for shift in (0.0, -0.6))
         difference = recipes.several_seeds(base, head)
         shown += difference.p_value < 0.05 and difference.value < 0
     assert shown >= 95

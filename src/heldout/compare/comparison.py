@@ -112,6 +112,8 @@ def verdict(comparison: Comparison) -> str:
 
 
 def _recipe_words(comparison: Comparison) -> str:
+    if "train" not in comparison.outputs:  # nothing that a seed could have changed
+        return "both sides have the same trained model"
     found = comparison.recipes
     if found is None:
         return f"whether another seed would give as much is unknown: {comparison.recipes_note}"
