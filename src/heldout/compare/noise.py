@@ -126,7 +126,7 @@ def revision_seed(revision: Revision) -> int:
 def _result(run: Revision, revision: Revision) -> dict[str, float]:
     """A seed's row: its metrics, and the fraction of the test images that it predicts otherwise than the revision."""
     predicted = [side.predictions.set_index("id")["predicted"] for side in (revision, run)]
-    changed = float((predicted[0] != predicted[1].loc[predicted[0].index]).mean())
+    changed = round(float((predicted[0] != predicted[1].loc[predicted[0].index]).mean()), 6)
     return {name: run.metrics["eval"][name] for name in METRICS if name in run.metrics["eval"]} | {CHANGED: changed}
 
 
