@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -157,22 +158,24 @@ def project(tmp_path):
     return repository
 
 
-@pytest.fixture(scope="session")
-def finished(tmp_path_factory, worker_id):
-    """The small project with every stage run and committed, pushed to a folder remote: to be cloned, not changed.
-
-    All workers of pytest-xdist use one; the first to come makes it.
-    """
+def made_once(tmp_path_factory, worker_id: str, name: str, make: Callable[[Path], None]) -> Path:
+    """A folder that `make` fills, once for all workers of pytest-xdist: the first to come calls it."""
     own = tmp_path_factory.getbasetemp()
-    folder = (own if worker_id == "master" else own.parent) / "finished"
+    folder = (own if worker_id == "master" else own.parent) / name
     folder.mkdir(exist_ok=True)
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (folder / "done").exists():
             shutil.rmtree(folder / "project", ignore_errors=True)
-            _finish(copy_project(folder / "project"))
+            make(copy_project(folder / "project"))
             (folder / "done").touch()
     return folder / "project"
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory, worker_id):
+    """The small project with every stage run and committed, pushed to a folder remote: to be cloned, not changed."""
+    return made_once(tmp_path_factory, worker_id, "finished", _finish)
 
 
 def _finish(repository: Path) -> None:

@@ -35,7 +35,14 @@ def test_the_same_predictions(folder):
     compared = compare(folder)
     assert compared.exam.is_same and len(compared.images) == 0 and compared.causes.empty
     assert comparison.verdict(compared).startswith("no detectable difference: accuracy 0.7500 to 0.7500 (+0.0000 [")
-    assert "unknown: there is no metrics/noise.json (`heldout noise --runs 5`)" in comparison.verdict(compared)
+    assert comparison.verdict(compared).endswith("; both sides have the same trained model")
+
+
+def test_whether_another_seed_would_give_as_much_is_unknown_where_nobody_measured_it(folder):
+    write(folder, table(RIGHT), seed=1)
+    assert comparison.verdict(compare(folder)).endswith(
+        "unknown: there is no metrics/noise.json (`heldout noise --runs 5`)"
+    )
 
 
 def test_a_better_model_and_what_did_it(folder):
@@ -105,6 +112,10 @@ def test_noise_of_this_recipe_and_of_another(folder):
     assert "; more than another seed would give (± 0.0033, from 9 other seeds)" in comparison.verdict(compare(folder))
     (folder / noise.NOISE_JSON).write_text(json.dumps(measured | {"recipe": "other"}))
     assert "unknown: metrics/noise.json is of another recipe" in comparison.verdict(compare(folder))
+    # An edit of the code that gave the same predictions with the same seed made no other recipe.
+    same = measured | {"recipe": "other", "predictions": noise.predictions_md5(revisions.read("base", folder))}
+    (folder / noise.NOISE_JSON).write_text(json.dumps(same))
+    assert "from 3 other seeds" in comparison.verdict(compare(folder))
 
 
 def test_the_recipe_is_all_but_the_seed(folder):

@@ -119,6 +119,8 @@ def verdict(comparison: Comparison) -> str:
 
 
 def _recipe_words(comparison: Comparison) -> str:
+    if "train" not in comparison.outputs:  # nothing that a seed could have changed
+        return "both sides have the same trained model"
     found = comparison.recipes
     if found is None:
         return f"whether another seed would give as much is unknown: {comparison.recipes_note}"
@@ -137,8 +139,7 @@ def _recipes(base: Revision, head: Revision, models: Difference | None) -> tuple
         measured = side.metrics["noise"]
         if not measured:
             continue
-        digests = {noise.recipe_digest(base), noise.recipe_digest(head)}
-        if measured.get("recipe") not in digests:
+        if not (noise.is_of(measured, base) or noise.is_of(measured, head)):
             stale = "metrics/noise.json is of another recipe"
             continue
         spread = recipes.Spread(float(measured["accuracy_sd"]), int(measured["runs"]))
