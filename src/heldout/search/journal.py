@@ -1,5 +1,6 @@
 """The file of a search, in git: a line of what it is, then a line a trial; what a kill leaves of a line is cut off."""
 
+import hashlib
 import json
 import os
 from collections.abc import Iterator
@@ -7,6 +8,8 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+
+from heldout.core.process import dvc_folder
 
 
 @dataclass
@@ -143,9 +146,11 @@ def exclusive(path: Path) -> Iterator[None]:
     """
     from zc.lockfile import LockError, LockFile
 
-    path.parent.mkdir(parents=True, exist_ok=True)
+    name = hashlib.md5(str(path.resolve()).encode(), usedforsecurity=False).hexdigest()
+    folder = dvc_folder("tmp")
+    folder.mkdir(parents=True, exist_ok=True)
     try:
-        lock = LockFile(str(path))
+        lock = LockFile(str(folder / f"search-{name}.lock"))
     except LockError:
         raise ValueError(f"another search holds {path}: wait for it, or give this one a --file of its own") from None
     try:

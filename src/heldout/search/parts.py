@@ -38,6 +38,7 @@ def cut(val: Images, manifest: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
         ValueError: where the two do not hold the same images, or a part is empty.
     """
     rows = manifest.sort_values(["id", "label"], kind="stable", ignore_index=True)  # the order of the shards
+    rows = rows.assign(**{name: "" for name in components.LINK_COLUMNS if name not in rows})  # where none is known
     if rows["id"].tolist() != val.ids.tolist():
         raise ValueError("data/processed/val is not of data/splits/val.csv: run `dvc repro preprocess`")
     component = components.label(rows)
