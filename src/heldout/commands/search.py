@@ -174,7 +174,7 @@ def _queue(confirmed: list[Confirmed], count: int, found: Journal) -> None:
 
 
 def _values(candidate: Confirmed, found: Journal) -> dict[str, Any]:
-    looks = {"evaluate.searched_trials": len(found.trials), "evaluate.search_md5": summary.md5(found.path)}
+    looks = {"searched.trials": len(found.trials), "searched.md5": summary.md5(found.path)}
     return candidate.params | looks
 
 

@@ -24,14 +24,19 @@ KEY = 2**31  # of the seeds, which no trial has
 
 
 class Confirmed(NamedTuple):
-    """A candidate: its name, values and number of seeds; what its trial showed on the search part (NaN for params.yaml
-    as it is); its mean accuracy on the confirmation part with the interval of 95 % over images, its mean log loss; and
-    the accuracy's difference from params.yaml's, for other seeds and other images (None for itself, or of one seed)."""
+    """A candidate: its name, values and number of seeds.
+
+    On the search part: the accuracy that its trial showed (NaN for params.yaml as it is), and the mean that its new
+    seeds show again. On the confirmation part: the mean accuracy with the interval of 95 % over images, the mean log
+    loss, and the accuracy's difference from params.yaml's, for other seeds and other images (None for itself, or of one
+    seed).
+    """
 
     name: str
     params: dict[str, Any]
     seeds: int
     shown: float
+    again: float
     accuracy: Interval
     log_loss: float
     gain: Difference | None
@@ -100,6 +105,7 @@ def results(journal: Journal, count: int, groups: np.ndarray) -> list[Confirmed]
             shown[name].params if name in shown else {},
             len(correct),
             shown[name].val_accuracy if name in shown else float("nan"),
+            float(np.mean([run.val_accuracy for run in runs[name]])),
             _accuracy(correct, groups),
             float(np.mean([run.log_loss for run in runs[name]])),
             _gain(right.get(BASELINE), correct, groups) if name in shown else None,
