@@ -24,8 +24,9 @@ class Part(Images):
 def cut(val: Images, manifest: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     """The rows of the search part and of the confirmation part, half each on average, and their groups.
 
-    A component (of a group, near-duplicates, or both) goes by a keyed hash of its lowest name, the group's or the
-    image's, as the split draws.
+    A keyed hash gives each group, or image without one, a position, as the split does. A component (a group,
+    near-duplicates, or groups that share one) is in the confirmation part where one of its members is, so that growing
+    data take nothing out of it.
 
     Args:
         val: its images.
@@ -43,8 +44,7 @@ def cut(val: Images, manifest: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
         raise ValueError("data/processed/val is not of data/splits/val.csv: run `dvc repro preprocess`")
     component = components.label(rows)
     names = rows["id"].where(rows["group"] == "", "group " + rows["group"])
-    lowest = names.groupby(component).transform("min")
-    chosen = np.array([_position(name) < 0.5 for name in lowest])
+    chosen = (names.map(_position).groupby(component).transform("max") < 0.5).to_numpy()
     if chosen.all() or not chosen.any():
         raise ValueError(
             f"the {len(chosen)} images of val are of too few groups to be cut in two ({component.nunique()}): "
