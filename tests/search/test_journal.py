@@ -34,7 +34,7 @@ def test_a_torn_last_line_is_cut_and_a_damaged_one_is_named(tmp_path):
         path.write_bytes(content + torn)
         assert Journal(path, HEADER).trials and path.read_bytes() == content
     path.write_bytes(content + b"{nonsense\n")
-    with pytest.raises(ValueError, match="a.jsonl is damaged in line 3"):
+    with pytest.raises(ValueError, match=r"a.jsonl is damaged in line 3"):
         Journal(path, HEADER)
     path.write_bytes(b'{"seed"')  # not even the first line was whole
     assert Journal(path, HEADER).trials == [] and path.read_bytes() == b'{"seed": 0}\n'

@@ -127,7 +127,7 @@ def test_what_a_search_cannot_do_is_one_line(project, monkeypatch):
     with pytest.raises(ValueError, match="--halving is for a training of one phase"):
         search.search(options(halving=True))
     change(project, {"fine_tune": {"epochs": 0}, "hardware": {"strategy": "multi_worker"}})
-    with pytest.raises(ValueError, match="hardware.strategy is of several machines"):
+    with pytest.raises(ValueError, match=r"hardware.strategy is of several machines"):
         search.search(options())
     with pytest.raises(ValueError, match="--seed is -1: expected an integer from 0"):
         change(project, {"hardware": {"strategy": "single"}})
