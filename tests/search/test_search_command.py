@@ -48,12 +48,12 @@ def kill_in_a_trial(repository: Path) -> None:
 
 @pytest.mark.slow
 def test_a_search_without_the_test_set_resumed_and_in_parallel_ends_in_the_same_bytes(searched):
-    output = execute(*SEARCH, "--jobs", "2", "--latency", "--file", "whole.jsonl", cwd=searched).stdout
+    output = execute(*SEARCH, "--jobs", "2", "--file", "whole.jsonl", cwd=searched).stdout
     whole = (searched / "whole.jsonl").read_bytes()
     kill_in_a_trial(searched)
     torn = (searched / "killed.jsonl").read_bytes()
     assert whole.startswith(torn) and len(torn) < len(whole)
-    execute(*SEARCH, "--file", "killed.jsonl", cwd=searched)
+    execute(*SEARCH, "--latency", "--file", "killed.jsonl", cwd=searched)
     assert (searched / "killed.jsonl").read_bytes() == whole
     assert not list((searched / ".dvc/state").glob("*.npz"))  # every run's checkpoint is gone
 
