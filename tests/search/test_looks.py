@@ -11,7 +11,7 @@ from heldout.evaluation import evaluate
 from heldout.evaluation.report import sections as report_sections
 
 sys.path.append(str(ROOT / "tests/compare"))
-from revisions_of import commit, repository, table, write  # noqa: E402
+from revisions_of import commit, repository, table, write
 
 MD5 = "0123456789ab" + 20 * "c"
 

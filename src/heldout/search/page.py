@@ -12,7 +12,7 @@ from heldout.evaluation.report.thumbnails import data_uri
 from heldout.search import charts, summary
 from heldout.search.confirmation import BASELINE, Confirmed
 from heldout.search.journal import Journal
-from heldout.search.space import Space
+from heldout.search.space import Space, varies
 
 TEMPLATE = Path(__file__).with_name("template")
 STYLE = Path(__file__).resolve().parents[1] / "evaluation/report/template/style.css"
@@ -40,7 +40,7 @@ def page(
     )  # fmt: skip
     trials = journal.trials
     front = summary.pareto(trials, against)
-    important = summary.importances(trials, space)
+    important = {name: part for name, part in summary.importances(trials, space).items() if varies(space[name])}
     return environment.get_template("search.html.j2").render(
         style=style,
         policy=f"default-src 'none'; img-src data:; style-src '{source_digest(style)}'",

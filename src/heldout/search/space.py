@@ -107,6 +107,11 @@ def same_values(one: dict[str, Any], other: dict[str, Any]) -> bool:
     return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
 
 
+def varies(entry: Choice | Range) -> bool:
+    """Whether there is more than one value to try."""
+    return isinstance(entry, Range) or len(entry.values) > 1
+
+
 def _entry(name: str, entry: Any, schemas: dict[str, Any], base: dict[str, Any], path: str | Path) -> Choice | Range:
     section, _, key = name.partition(".")
     if section not in SECTIONS:

@@ -63,7 +63,7 @@ def _evolution(space: Space, history: list[Trial], seed: int, number: int, again
 
 def _tpe(space: Space, history: list[Trial], seed: int, number: int, against: str) -> dict[str, Any]:
     """Bergstra et al., Algorithms for Hyper-Parameter Optimization (2011), as Optuna has it."""
-    optuna = _optuna()
+    optuna = load_optuna()
     study = optuna.create_study(
         sampler=optuna.samplers.TPESampler(n_startup_trials=STARTUP, seed=seed), direction="maximize"
     )
@@ -75,7 +75,7 @@ def _tpe(space: Space, history: list[Trial], seed: int, number: int, against: st
 def _nsga2(space: Space, history: list[Trial], seed: int, number: int, against: str) -> dict[str, Any]:
     """Deb et al., A Fast and Elitist Multiobjective Genetic Algorithm: NSGA-II (2002), as Optuna has it: accuracy
     against the size of the network."""
-    optuna = _optuna()
+    optuna = load_optuna()
     sampler = optuna.samplers.NSGAIISampler(population_size=POPULATION, seed=seed)
     study = optuna.create_study(sampler=sampler, directions=["maximize", "minimize"])
     worst = max((getattr(trial, against) for trial in history), default=0)
@@ -89,7 +89,7 @@ def _nsga2(space: Space, history: list[Trial], seed: int, number: int, against: 
 
 def frozen(trial: Trial, space: Space, values: list[float], **attributes: Any) -> Any:
     """A trial as Optuna has it: pruned where it was pruned or failed and there is one value."""
-    optuna = _optuna()
+    optuna = load_optuna()
     pruned = len(values) == 1 and (trial.pruned_at is not None or bool(trial.failed))
     reached = {trial.pruned_at: trial.val_accuracy} if pruned and trial.pruned_at is not None else {}
     return optuna.trial.create_trial(
@@ -115,7 +115,7 @@ def _distributions(space: Space) -> dict[str, Any]:
 
 
 def _distribution(entry: Choice | Range) -> Any:
-    distributions = _optuna().distributions
+    distributions = load_optuna().distributions
     if isinstance(entry, Choice):  # a list is no choice of Optuna's, a text is
         return distributions.CategoricalDistribution([json.dumps(value) for value in entry.values])
     if entry.integer:
@@ -127,7 +127,12 @@ def _encode(entry: Choice | Range, value: Any) -> Any:
     return json.dumps(value) if isinstance(entry, Choice) else value
 
 
-def _optuna() -> Any:
+def load_optuna() -> Any:
+    """Optuna, which reports warnings alone.
+
+    Raises:
+        ValueError: where it is not installed.
+    """
     try:
         import optuna
     except ModuleNotFoundError:

@@ -11,7 +11,7 @@ from scipy import stats
 from heldout.search.confirmation import BASELINE, Confirmed
 from heldout.search.journal import Journal, Trial
 from heldout.search.space import Space
-from heldout.search.suggestions import frozen
+from heldout.search.suggestions import frozen, load_optuna
 
 CONFIDENCE = 0.95
 MIN_TRIALS = 8  # of which importances are computed; they are rough for long after
@@ -76,8 +76,7 @@ def importances(trials: list[Trial], space: Space) -> dict[str, float]:
     complete = [trial for trial in trials if not trial.failed and trial.pruned_at is None]
     if len(complete) < MIN_TRIALS or len({trial.val_accuracy for trial in complete}) == 1:
         return {}
-    import optuna
-
+    optuna = load_optuna()
     study = optuna.create_study(direction="maximize")
     study.add_trials([frozen(trial, space, [trial.val_accuracy]) for trial in complete])
     evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)
