@@ -28,7 +28,8 @@ class Revision(NamedTuple):
     """One side of a comparison.
 
     `predictions` has a row a test image, `class_names` are those of the test set, `metrics` holds the flat files of
-    metrics/ by name (eval, data, train, export, calibration), `inputs` what the stages read, as dvc.lock has it.
+    metrics/ by name (eval, data, train, export, calibration, search), `inputs` what the stages read, as dvc.lock has
+    it.
     """
 
     name: str
@@ -79,7 +80,7 @@ def read(name: str | None, root: str | Path = ".", stages: tuple[str, ...] = ())
             "run `dvc repro` and commit dvc.lock, code.yaml, metrics/ and plots/"
         )
     metrics = {}
-    for key in ("eval", "data", "train", "export", "calibration", "noise"):
+    for key in ("eval", "data", "train", "export", "calibration", "noise", "search"):
         text = content(f"metrics/{key}.json")
         metrics[key] = json.loads(text) if text else {}
     classes = _table(content(CLASSES) or b"label\n")

@@ -83,6 +83,19 @@ def evaluate(
     return Evaluation(scores, fitted, tables, notes)
 
 
+def search_looks(
+    *, trials: Annotated[int, Field(ge=0)], md5: Annotated[str, Field(pattern="^([0-9a-f]{32})?$")]
+) -> dict[str, int]:
+    """What eval.json says of the search that chose the params: searched_trials, and search_fingerprint, 48 bits of
+    its file's md5 (a metric is a number). Nothing where there was none.
+
+    Args:
+        trials: of the search.
+        md5: of its file; empty where there is none.
+    """
+    return {"searched_trials": trials, "search_fingerprint": int(md5[:12] or "0", 16)} if trials else {}
+
+
 def probability_scores(
     test: Probabilities, table: pd.DataFrame, class_names: list[str], temperature: float
 ) -> dict[str, Interval]:

@@ -1,5 +1,6 @@
 """Training: batches drawn anew in every epoch, early stopping, a line an epoch; same inputs, same bytes."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal, NamedTuple
 
 import pandas as pd
@@ -37,6 +38,7 @@ def fit(
     seed: int,
     strategy: tf.distribute.Strategy,
     checkpoint: Checkpoint,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
     *,
     epochs: PositiveInt,
     steps_per_epoch: Annotated[int, Field(ge=0)],
@@ -61,6 +63,7 @@ def fit(
         seed: decides order, augmentation and dropout; `devices.configure_tensorflow` takes it as well.
         strategy: of `devices.configure_tensorflow`.
         checkpoint: where a killed run resumes; the caller removes it.
+        callbacks: further ones, which may end training; their numbers are part of the checkpoint.
         epochs: at most so many.
         steps_per_epoch: steps between two evaluations of the validation images; 0 for a pass over the training images.
         batch_size: images of a batch, of all replicas together.
@@ -99,11 +102,12 @@ def fit(
         schedule = sections["schedule"] | ({"learning_rate": phase.learning_rate} if phase.learning_rate else {})
         best = min((row["val_loss"] for row in rows), default=float("inf"))
         is_chief = devices.is_chief(strategy)
-        callbacks = [
+        phase_callbacks = [
             optimization.make_schedule(train_source.steps, phase.epochs, len(rows), **schedule),
             *([keras.callbacks.SwapEMAWeights(swap_on_epoch=True)] if sections["optimizer"]["ema_momentum"] else []),
             EarlyStopping(patience, best),
             EpochLine(train_source.images_per_step, best, is_chief),
+            *callbacks,
         ]
         # What clips by a norm, or skips steps that overflow, must see the gradients of all replicas.
         scales_loss = isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer)
@@ -113,7 +117,7 @@ def fit(
             monitors=monitoring.callbacks(checkpoint.path.stem, bool(saved or number)) if is_chief else [],
         )  # fmt: skip
         rows = training_loop.run(
-            train_source, val_source, len(rows) + phase.epochs, callbacks, checkpoint,
+            train_source, val_source, len(rows) + phase.epochs, phase_callbacks, checkpoint,
             checkpoint_every * (train_source.steps if checkpoint_unit == "epochs" else 1),
             Progress(number, len(rows), len(rows), rows=list(rows)),
         )  # fmt: skip

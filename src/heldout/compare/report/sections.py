@@ -158,7 +158,20 @@ def _costs(compared: Comparison) -> Section:
     changed = compared.costs[compared.costs["base"] != compared.costs["head"]]
     rows = [[row.name.replace("_", " "), _count(row.base), _count(row.head)] for row in changed.itertuples()]
     text = "what it costs" if rows else "parameters, epochs and bytes of the shipped files are the same"
+    text += _searched(compared)
     return Section("Cost", text, ["what", "base", "head"], rows, _first([f"{name} {a} to {b}" for name, a, b in rows]))
+
+
+def _searched(compared: Comparison) -> str:
+    """What HEAD's params were chosen from, where BASE's were not, and at what cost, where metrics/search.json says."""
+    base, head = (side.metrics["eval"].get("search_fingerprint") for side in (compared.base, compared.head))
+    if not head or head == base:
+        return ""
+    text = f"; HEAD's params were chosen from {compared.head.metrics['eval']['searched_trials']:,} trials on val"
+    search = compared.head.metrics.get("search", {})
+    if search.get("search_fingerprint") == head:
+        text += f", {search['epochs']:,g} epochs and {search['cpu_hours']:.2g} CPU hours or more"
+    return text
 
 
 def _first(items: list[str]) -> str:

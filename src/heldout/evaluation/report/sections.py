@@ -21,7 +21,7 @@ MEANINGS = {
     "selective_accuracy": "of the images that are not left as unsure",
     "selective_coverage": "fraction of the images that are not left as unsure",
 }
-COUNTS = ("images", "groups")
+COUNTS = ("images", "groups", "searched_trials", "search_fingerprint")
 PROBLEMS = {
     "unusable": "cannot be read as images",
     "stray": "are no images",
@@ -69,11 +69,13 @@ def how_sure(scores: dict[str, float]) -> str:
     """What the intervals rest on."""
     if "accuracy_low" not in scores:
         return ""
+    searched = ""
+    if trials := scores.get("searched_trials", 0):
+        searched = f" The params were chosen from {trials:,.0f} trials on val (heldout search)."
     if groups := scores.get("groups", 0):
-        return (
-            f"Brackets hold 95 % intervals by the {groups:,.0f} groups of the images, which are not independent draws."
-        )
-    return "Brackets hold 95 % intervals; each image counts as an independent draw."
+        draws = f"by the {groups:,.0f} groups of the images, which are not independent draws."
+        return f"Brackets hold 95 % intervals {draws}{searched}"
+    return f"Brackets hold 95 % intervals; each image counts as an independent draw.{searched}"
 
 
 def left_out(numbers: dict[str, float], problems: pd.DataFrame) -> list[dict[str, str]]:
