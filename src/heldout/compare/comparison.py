@@ -96,6 +96,8 @@ def word(difference: Difference, margin: float = 0.0) -> str:
 
 def heading(comparison: Comparison) -> str:
     """The verdict on the two models in a word or three."""
+    if _same_model(comparison) and comparison.images.empty:
+        return "no difference"
     return "no verdict" if comparison.models is None else word(comparison.models, comparison.margin)
 
 
@@ -108,9 +110,12 @@ def verdict(comparison: Comparison) -> str:
             "too few to compare"
         )
     difference, (base, head) = comparison.models, comparison.accuracies
+    images = f"on {len(comparison.exam.common):,} common test images"
+    if _same_model(comparison) and comparison.images.empty:
+        return f"no difference: both sides have the same trained model, accuracy {base:.4f} {images}"
     line = (
         f"{word(difference, comparison.margin)}: accuracy {base:.4f} to {head:.4f} ({difference.value:+.4f} "
-        f"[{difference.low:+.4f}, {difference.high:+.4f}]) on {len(comparison.exam.common):,} common test images, "
+        f"[{difference.low:+.4f}, {difference.high:+.4f}]) {images}, "
         f"which show {difference.smallest_detectable:.3f} or more"
     )
     if comparison.margin and word(difference, comparison.margin) == "no detectable difference":
@@ -118,8 +123,13 @@ def verdict(comparison: Comparison) -> str:
     return f"{line}; {_recipe_words(comparison)}"
 
 
+def _same_model(comparison: Comparison) -> bool:
+    """Whether there is nothing that a seed could have changed."""
+    return "train" in comparison.head.lock and "train" not in comparison.outputs
+
+
 def _recipe_words(comparison: Comparison) -> str:
-    if "train" not in comparison.outputs:  # nothing that a seed could have changed
+    if _same_model(comparison):
         return "both sides have the same trained model"
     found = comparison.recipes
     if found is None:
@@ -156,8 +166,8 @@ def _looks(root: str | Path, head: Revision) -> int:
 
 
 def _top_k(revision: Revision) -> int:
-    """k of the top-k accuracy that a revision's `evaluate` gives."""
-    return int(revision.lock.get("evaluate", {})["params"]["params.yaml"]["evaluate"]["top_k"])
+    """k of the top-k accuracy that a revision's `evaluate` gives; 5 where its dvc.lock does not say."""
+    return int(dict(causes.inputs(revision, "evaluate")).get(("params", "evaluate.top_k"), 5))
 
 
 def _splits(base: Revision, head: Revision, matched: Exam, root: str | Path) -> tuple[pd.DataFrame | None, int | None]:

@@ -45,7 +45,7 @@ def measure(
     seeds = [revision_seed(revision) + number for number in range(1, count + 1)]
     rows = _known(Path(root, NOISE_CSV), digest)
     if not rows and is_of(revision.metrics["noise"], revision):
-        rows = _known(Path(root, NOISE_CSV), revision.metrics["noise"].get("recipe", ""))
+        rows = _known(Path(root, NOISE_CSV), str(revision.metrics["noise"].get("recipe")))
     missing = [seed for seed in seeds if seed not in rows]
     if len(missing) < count:
         report(f"noise: {count - len(missing)} of {count} seeds are in {NOISE_CSV}, and are not run again")

@@ -86,6 +86,8 @@ def _causes(compared: Comparison) -> Section:
     ]
     kinds = list(dict.fromkeys(row[0] for row in rows))
     text = f"what differs: {', '.join(kinds)}" if rows else "no param, code, version or data differs"
+    if differing := manifests.differing_splits(compared.base, compared.head):
+        text += f"; images or labels of {', '.join(differing)}"
     if compared.splits is None:
         text += " (which images: `dvc fetch --all-branches data/splits` brings the lists of both sides)"
     else:
