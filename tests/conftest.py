@@ -69,6 +69,13 @@ def write_image(path: Path, seed: int, size: tuple[int, int] = (24, 32)) -> None
     assert cv2.imwrite(str(path), cv2.resize(coarse, size[::-1], interpolation=cv2.INTER_CUBIC))
 
 
+def write_photos() -> None:
+    """Write data/raw: three classes of eight photos."""
+    for kind, name in enumerate(("cat", "dog", "wolf")):
+        for number in range(8):
+            write_image(Path("data/raw", name, f"{number}.jpg"), 100 * kind + number)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def environment(tmp_path_factory):
     """This interpreter's commands first, DVC and git that touch nothing of the person's own, nothing of `make test`."""
@@ -97,9 +104,7 @@ def environment(tmp_path_factory):
 def photos(tmp_path, monkeypatch):
     """The current folder with data/raw: three classes of eight photos."""
     monkeypatch.chdir(tmp_path)
-    for kind, name in enumerate(("cat", "dog", "wolf")):
-        for number in range(8):
-            write_image(Path("data/raw", name, f"{number}.jpg"), 100 * kind + number)
+    write_photos()
     return Path("data/raw")
 
 
@@ -158,32 +163,42 @@ def project(tmp_path):
     return repository
 
 
-def made_once(tmp_path_factory, worker_id: str, name: str, make: Callable[[Path], None]) -> Path:
-    """A folder that `make` fills, once for all workers of pytest-xdist: the first to come calls it."""
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory, worker_id):
+    """A function that makes a folder once for all workers of pytest-xdist: the first that asks for it makes it.
+
+    It takes a name and a function that fills the empty folder of that name.
+    """
     own = tmp_path_factory.getbasetemp()
-    folder = (own if worker_id == "master" else own.parent) / name
-    folder.mkdir(exist_ok=True)
-    with (folder / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (folder / "done").exists():
-            shutil.rmtree(folder / "project", ignore_errors=True)
-            make(copy_project(folder / "project"))
-            (folder / "done").touch()
-    return folder / "project"
+    parent = own if worker_id == "master" else own.parent
+
+    def once(name: str, make: Callable[[Path], None]) -> Path:
+        folder = parent / name
+        with (parent / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not (parent / f"{name}.done").exists():
+                shutil.rmtree(folder, ignore_errors=True)
+                folder.mkdir()
+                make(folder)
+                (parent / f"{name}.done").touch()
+        return folder
+
+    return once
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory, worker_id):
+def finished(shared):
     """The small project with every stage run and committed, pushed to a folder remote: to be cloned, not changed."""
-    return made_once(tmp_path_factory, worker_id, "finished", _finish)
 
+    def make(folder: Path) -> None:
+        repository = copy_project(folder / "project")
+        change(repository, SMALL)
+        execute("dvc", "repro", cwd=repository)
+        execute("dvc", "remote", "add", "-d", "folder", str(folder / "remote"), cwd=repository)
+        execute("dvc", "push", "-q", "--run-cache", cwd=repository)
+        commit(repository)
 
-def _finish(repository: Path) -> None:
-    change(repository, SMALL)
-    execute("dvc", "repro", cwd=repository)
-    execute("dvc", "remote", "add", "-d", "folder", str(repository.parent / "remote"), cwd=repository)
-    execute("dvc", "push", "-q", "--run-cache", cwd=repository)
-    commit(repository)
+    return shared("finished", make) / "project"
 
 
 @pytest.fixture
@@ -193,8 +208,27 @@ def clone(finished, tmp_path):
     return tmp_path / "clone"
 
 
+@pytest.fixture(scope="session")
+def pulled(finished, shared):
+    """A clean clone of `finished` with its data and its run-cache pulled: to be copied, not changed."""
+
+    def make(folder: Path) -> None:
+        execute("git", "clone", "-q", str(finished), "clone", cwd=folder)
+        execute("dvc", "pull", "-q", "--run-cache", cwd=folder / "clone")
+
+    return shared("pulled", make) / "clone"
+
+
 @pytest.fixture
-def restored(clone):
-    """A clean clone of `finished` with its data pulled."""
-    execute("dvc", "pull", "-q", "--run-cache", cwd=clone)
-    return clone
+def restored(pulled, tmp_path):
+    """A clean clone of `finished` with its data pulled: a copy, which takes a sixth of what a pull does."""
+    execute("cp", "-a", str(pulled), str(tmp_path / "clone"), cwd=tmp_path)
+    return tmp_path / "clone"
+
+
+@pytest.fixture
+def never_run(pulled, tmp_path):
+    """A clone of `finished` with its data, in which nothing ran: what it runs, DVC's run-cache does not answer for."""
+    execute("cp", "-a", str(pulled), str(tmp_path / "never-run"), cwd=tmp_path)
+    shutil.rmtree(tmp_path / "never-run/.dvc/cache/runs")
+    return tmp_path / "never-run"

@@ -1,5 +1,7 @@
 """A DVC repository of one stage, to be broken, and the doctor in a process of its own."""
 
+import contextlib
+import io
 import shutil
 import subprocess
 import sys
@@ -7,6 +9,8 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT, commit, execute, write_image
+
+from heldout.__main__ import COMMANDS, parser
 
 GOOD = "heldout: params.yaml, the images, DVC's files and the disks are as expected\n"
 
@@ -56,10 +60,16 @@ SECTIONS = [
 
 
 def doctor(folder: Path, *options: str, prefix: tuple[str, ...] = ()) -> tuple[int, str]:
-    command = [*prefix, sys.executable, "-m", "heldout", "doctor", *options]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
-    assert "Traceback" not in done.stderr, done.stderr
-    return done.returncode, done.stdout + done.stderr
+    """The doctor's exit code and output: of a function, or after a prefix of a process, which imports DVC first."""
+    if prefix:
+        command = [*prefix, sys.executable, "-m", "heldout", "doctor", *options]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+        assert "Traceback" not in done.stderr, done.stderr
+        return done.returncode, done.stdout + done.stderr
+    output = io.StringIO()
+    with contextlib.chdir(folder), contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
+        code = COMMANDS["doctor"](parser().parse_args(["doctor", *options]))
+    return code, output.getvalue()
 
 
 def repro(folder: Path, expect: int = 0) -> str:

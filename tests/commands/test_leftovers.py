@@ -16,20 +16,25 @@ pytestmark = pytest.mark.slow
 TOKEN = "aB3_-678901234567890xY"  # as dvc_objects makes them, 22 characters
 
 
-def break_and_mend(folder: Path, line: str, done: str) -> None:
-    """What is broken ends `dvc repro`, has a line of the doctor, and is mended by it: `dvc repro` ends well."""
-    repro(folder, expect=255)
+def mend(folder: Path, line: str, done: str) -> str:
+    """What is broken ends `dvc repro`, has a line of the doctor, and is mended by it: `dvc repro` ends well.
+
+    Returns:
+        What DVC says of it.
+    """
+    broken = repro(folder, expect=255)
     code, output = doctor(folder)
     assert code == 1 and f"heldout: {line}" in output and "`heldout doctor --fix` does it" in output, output
     assert doctor(folder, "--fix") == (3, f"heldout: {done}\n")
     assert doctor(folder) == (0, GOOD)
     repro(folder)
+    return broken
 
 
 def test_an_empty_rwlock(reproduced):
     (reproduced / ".dvc/tmp/rwlock").write_bytes(b"")
-    assert "JSON structure is corrupted" in repro(reproduced, expect=255)
-    break_and_mend(reproduced, ".dvc/tmp/rwlock is broken, left by a killed dvc: remove it", "removed .dvc/tmp/rwlock")
+    line = ".dvc/tmp/rwlock is broken, left by a killed dvc: remove it"
+    assert "JSON structure is corrupted" in mend(reproduced, line, "removed .dvc/tmp/rwlock")
 
 
 @pytest.mark.parametrize("program", [["sleep", "60"], [sys.executable, "-c", "input()"]], ids=["sleep", "python"])
@@ -41,13 +46,8 @@ def test_an_rwlock_that_names_a_process_of_the_same_number(reproduced, program):
         lock.write_text(json.dumps({"write": {str(reproduced / "out.txt"): info}, "read": {}}))
         os.utime(lock, (1e9, 1e9))
         (reproduced / "out.txt").unlink()
-        assert "it is being blocked by" in repro(reproduced, expect=255)
-        os.utime(lock, (1e9, 1e9))
-        break_and_mend(
-            reproduced,
-            f".dvc/tmp/rwlock waits for process {process.pid}, which is not the dvc that wrote it: remove it",
-            "removed .dvc/tmp/rwlock",
-        )
+        line = f".dvc/tmp/rwlock waits for process {process.pid}, which is not the dvc that wrote it: remove it"
+        assert "it is being blocked by" in mend(reproduced, line, "removed .dvc/tmp/rwlock")
         process.kill()
 
 
@@ -73,8 +73,8 @@ def test_a_cut_dvc_lock_without_a_good_one_in_git_is_made_from_the_run_cache(rep
         lock.write_text(committed)
         commit(repository)
     lock.write_bytes(b"")
-    assert "required key not provided" in repro(repository, expect=255)
-    break_and_mend(repository, "dvc.lock is empty, left by a killed dvc or a full disk: remove it", "removed dvc.lock")
+    line = "dvc.lock is empty, left by a killed dvc or a full disk: remove it"
+    assert "required key not provided" in mend(repository, line, "removed dvc.lock")
     assert lock.read_bytes() == content
 
 
@@ -101,9 +101,9 @@ def test_half_an_entry_of_the_run_cache(reproduced, name, alone):
         entry.unlink()
     (reproduced / "out.txt").unlink()
     (reproduced / "dvc.lock").unlink()
-    assert "failed to reproduce 'copy': 'outs'" in repro(reproduced, expect=255)
     shown = half.relative_to(reproduced)
-    break_and_mend(reproduced, f"{shown} is half an entry of the run-cache", f"removed {shown}")
+    broken = mend(reproduced, f"{shown} is half an entry of the run-cache", f"removed {shown}")
+    assert "failed to reproduce 'copy': 'outs'" in broken
 
 
 def test_an_empty_entry_of_the_run_cache(reproduced):
@@ -112,9 +112,8 @@ def test_an_empty_entry_of_the_run_cache(reproduced):
     entry.unlink()
     (reproduced / "out.txt").unlink()
     (reproduced / "dvc.lock").unlink()
-    assert "not 'NoneType'" in repro(reproduced, expect=255)
     shown = entry.parent.relative_to(reproduced)
-    break_and_mend(reproduced, f"{shown} is an empty entry of the run-cache", f"removed {shown}")
+    assert "not 'NoneType'" in mend(reproduced, f"{shown} is an empty entry of the run-cache", f"removed {shown}")
 
 
 def test_an_entry_of_the_run_cache_that_lacks_its_name_alone_is_kept(reproduced):
@@ -157,7 +156,7 @@ def test_a_damaged_database_of_dvc(reproduced):
     (path,) = reproduced.glob(".dvc/site/repo/*/hashes/local/cache.db")
     path.write_bytes(b"\0" * 4096)
     shown = path.relative_to(reproduced)
-    break_and_mend(reproduced, f"{shown} is damaged: remove it, DVC then hashes all files again", f"removed {shown}")
+    mend(reproduced, f"{shown} is damaged: remove it, DVC then hashes all files again", f"removed {shown}")
 
 
 def test_nothing_is_mended_while_a_dvc_runs_here(reproduced):

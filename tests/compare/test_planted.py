@@ -4,7 +4,7 @@ import json
 
 import planted
 import pytest
-from conftest import execute, made_once
+from conftest import copy_project, execute
 
 from heldout.compare import attribution, comparison, gates, paired_tests, revisions
 from heldout.compare.comparison import Comparison
@@ -15,9 +15,9 @@ CNN = "src/heldout/networks/cnn.py"
 
 
 @pytest.fixture(scope="session")
-def repository(tmp_path_factory, worker_id):
+def repository(shared):
     """Of `planted.make`: to be read and to be cloned."""
-    return made_once(tmp_path_factory, worker_id, "planted", planted.make)
+    return shared("planted", lambda folder: planted.make(copy_project(folder / "project"))) / "project"
 
 
 @pytest.fixture

@@ -32,16 +32,16 @@ def test_data_and_params_share_the_difference(restored, monkeypatch):
     """Half of the training images go to val and training is one epoch longer: the data did the harm."""
     monkeypatch.chdir(restored)
     change(restored, {"split": {"val": 0.45}, "train": {"epochs": 3}})
-    execute("dvc", "repro", cwd=restored)
+    execute("dvc", "repro", "evaluate", cwd=restored)
     commit(restored)
-    base, head = revisions.read("HEAD~1", restored), revisions.read("HEAD", restored)
+    base, head = (revisions.read(name, restored, revisions.SCORED) for name in ("HEAD~1", "HEAD"))
     assert attribution.differing_parts(base, head) == ["data", "params"]
     divided = attribution.attribute(base, head, restored, lambda line: None)
     assert sum(divided.parts.values()) == pytest.approx(divided.difference)
     assert divided.images == len(base.predictions)
     assert divided.parts["data"] < 0 < divided.parts["params"]
     with pytest.raises(ValueError, match="commit the work tree"):
-        attribution.attribute(base, revisions.read(None, restored), restored)
+        attribution.attribute(base, revisions.read(None, restored, revisions.SCORED), restored)
     with pytest.raises(ValueError, match="nothing differs here"):
         attribution.attribute(base, base, restored)
 

@@ -15,17 +15,24 @@ from conftest import ROOT, write_image
 from heldout.core import atomic, process
 
 
-@pytest.fixture
-def folder(tmp_path):
+@pytest.fixture(scope="module")
+def template(tmp_path_factory):
     """A folder with the stages, the params and a small set of images in data/sample."""
+    made = tmp_path_factory.mktemp("template")
     for name in ("stages", "src"):
-        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(ROOT / name, made / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("params.yaml", "env.yaml", "dvc.yaml"):
-        shutil.copy(ROOT / name, tmp_path / name)
-    stage(tmp_path, "code", "code.yaml", expect=0)
+        shutil.copy(ROOT / name, made / name)
+    stage(made, "code", "code.yaml", expect=0)
     for number in range(12):
-        write_image(tmp_path / f"data/sample/{number % 2}/{number}.jpg", number)
-    return tmp_path
+        write_image(made / f"data/sample/{number % 2}/{number}.jpg", number)
+    return made
+
+
+@pytest.fixture
+def folder(template, tmp_path):
+    """A copy of `template`, to be changed."""
+    return shutil.copytree(template, tmp_path, dirs_exist_ok=True)
 
 
 def stage(folder: Path, name: str, *arguments: str, expect: int = 1) -> str:

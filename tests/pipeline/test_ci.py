@@ -119,13 +119,11 @@ def rows(right: int) -> str:
     return "\n".join(lines) + "\n"
 
 
-@pytest.fixture
-def reported(tmp_path, monkeypatch):
+@pytest.fixture(scope="module")
+def reported_template(tmp_path_factory):
     """A repository whose main has 80 of 100 test images right."""
-    monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(tmp_path / "site"))
-    monkeypatch.delenv("GITHUB_ACTIONS", raising=False)
-    folder = tmp_path / "reported"
-    (folder / "metrics").mkdir(parents=True)
+    folder = tmp_path_factory.mktemp("reported")
+    (folder / "metrics").mkdir()
     for name, text in {
         "dvc.yaml": REPORTED,
         "params.yaml": "epochs: 1\n",
@@ -136,6 +134,14 @@ def reported(tmp_path, monkeypatch):
     must(folder, "git init -q -b main", "dvc init -q", "dvc repro -q")
     commit(folder)
     return folder
+
+
+@pytest.fixture
+def reported(reported_template, tmp_path, monkeypatch):
+    """A copy of `reported_template`, to be changed."""
+    monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(tmp_path / "site"))
+    monkeypatch.delenv("GITHUB_ACTIONS", raising=False)
+    return shutil.copytree(reported_template, tmp_path / "reported")
 
 
 def test_report_of_a_change(reported):

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.slow
 GENERATED = "dvc.lock code.yaml metrics plots"
 RESTORE = f"git restore --source=HEAD --staged --worktree -- {GENERATED}"
 REMEDY = "run `dvc repro` and commit dvc.lock, code.yaml, metrics/ and plots/\n"
-TRAINED, SCORED = {"train": {"label_smoothing": 0.1}}, {"evaluate": {"top_k": 3}}
+PREDICTED, SCORED = {"predict": {"test_time_augmentation": "flip"}}, {"evaluate": {"top_k": 3}}
 LIMITED, SKIPPED = {"data": {"max_megapixels": 90}}, {"data": {"on_problem": "skip"}}  # neither moves an output
 
 
@@ -74,26 +74,16 @@ def results(repository: Path) -> dict[str, bytes]:
     return {name: (repository / name).read_bytes() for name in names}
 
 
-@pytest.fixture
-def clean_run(finished, tmp_path):
-    """A function: what a clone of `finished` writes that runs with these params at once."""
-
-    def run(*values: dict) -> dict[str, bytes]:
-        execute("git", "clone", "-q", str(finished), "clean", cwd=tmp_path)
-        execute("dvc", "pull", "-q", cwd=tmp_path / "clean")
-        merged: dict = {}
-        for sections in values:
-            for name, keys in sections.items():
-                merged[name] = merged.get(name, {}) | keys
-        change(tmp_path / "clean", merged)
-        execute("dvc", "repro", cwd=tmp_path / "clean")
-        return results(tmp_path / "clean")
-
-    return run
+def clean_run(repository: Path, *values: dict) -> dict[str, bytes]:
+    """What a clone of `finished` in which nothing ran writes that runs with these params at once."""
+    for sections in values:
+        change(repository, sections)
+    execute("dvc", "repro", cwd=repository)
+    return results(repository)
 
 
-def test_two_branches_that_both_ran_conflict_and_end_in_what_a_clean_run_writes(restored, clean_run):
-    branch(restored, "one", TRAINED)
+def test_two_branches_that_both_ran_conflict_and_end_in_what_a_clean_run_writes(restored, never_run):
+    branch(restored, "one", PREDICTED)
     branch(restored, "two", SCORED)
     merged = execute("git", "merge", "one", cwd=restored, expect=1).stdout
     assert {"dvc.lock", "metrics/eval.json"} <= {line.split()[-1] for line in merged.splitlines() if "CONFLICT" in line}
@@ -102,10 +92,10 @@ def test_two_branches_that_both_ran_conflict_and_end_in_what_a_clean_run_writes(
     assert line.endswith(": `heldout doctor` has the commands\n") and line.count("\n") == 1
     end_merge(restored)
     assert gate(restored).endswith("dvc.lock is fresh\n")
-    assert results(restored) == clean_run(TRAINED, SCORED)
+    assert results(restored) == clean_run(never_run, PREDICTED, SCORED)
 
 
-def test_a_branch_that_did_not_run_merges_without_a_conflict_and_is_stale(restored, clean_run):
+def test_a_branch_that_did_not_run_merges_without_a_conflict_and_is_stale(restored, never_run):
     branch(restored, "one", LIMITED)
     branch(restored, "two", SCORED, run=False)
     execute("git", "merge", "-q", "-m", "merge", "one", cwd=restored)
@@ -113,10 +103,10 @@ def test_a_branch_that_did_not_run_merges_without_a_conflict_and_is_stale(restor
     assert gate(restored, expect=1) == line
     assert end_merge(restored) == ["evaluate", "report"]
     assert gate(restored).endswith("dvc.lock is fresh\n")
-    assert results(restored) == clean_run(LIMITED, SCORED)
+    assert results(restored) == clean_run(never_run, LIMITED, SCORED)
 
 
-def test_two_branches_meet_in_the_entry_of_report(restored, clean_run):
+def test_two_branches_meet_in_the_entry_of_report(restored, never_run):
     """Without .gitattributes, as before 0.2, git would merge dvc.lock line by line into a run that never was; since the
     page lists all params, two changes of them meet in its entry, and git sees it."""
     execute("git", "rm", "-q", ".gitattributes", cwd=restored)
@@ -127,4 +117,4 @@ def test_two_branches_meet_in_the_entry_of_report(restored, clean_run):
     assert "Merge conflict in dvc.lock" in merged
     end_merge(restored)
     assert gate(restored).endswith("dvc.lock is fresh\n")
-    assert results(restored) == clean_run(LIMITED, SKIPPED)
+    assert results(restored) == clean_run(never_run, LIMITED, SKIPPED)

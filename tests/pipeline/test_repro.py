@@ -1,5 +1,6 @@
 """The contract of the graph, on real DVC repositories: what reruns, what is restored, what survives a kill."""
 
+import contextlib
 import json
 import os
 import signal
@@ -17,7 +18,7 @@ import yaml
 from conftest import ROOT, change, commit, execute, stages_run
 from test_graph import INSTANCES
 
-from heldout.commands import schemas
+from heldout.commands import doctor, schemas
 from heldout.core import params
 
 pytestmark = pytest.mark.slow
@@ -105,13 +106,19 @@ def test_each_key_reruns_exactly_the_stages_that_read_its_section(restored):
         assert set(status) == readers, (name, key)
 
 
-def test_a_reverted_value_is_restored_from_the_run_cache(restored):
+def test_a_reviewer_sees_what_a_value_changes_and_a_reverted_one_is_restored_from_the_run_cache(restored):
     results = {}
     for top_k in (3, 4):
         change(restored, {"evaluate": {"top_k": top_k}})
         assert stages_run(execute("dvc", "repro", cwd=restored).stdout) == ["evaluate", "report"]
         results[top_k] = metrics(restored)
         assert f"top_{top_k}_accuracy" in results[top_k]["eval.json"]
+    commit(restored)
+    difference = json.loads(execute("dvc", "metrics", "diff", "--json", "HEAD~1", cwd=restored).stdout)
+    names = {f"top_{top_k}_accuracy{end}" for top_k in (4, 5) for end in ("", "_low", "_high")}
+    assert set(difference["metrics/eval.json"]) == names
+    shown = set(json.loads(execute("dvc", "plots", "show", "--json", cwd=restored).stdout)["data"])
+    assert {"Loss by epoch", "Accuracy by epoch", "metrics/predictions.csv", "plots/confusion.png"} <= shown
     change(restored, {"evaluate": {"top_k": 3}})
     output = execute("dvc", "repro", cwd=restored).stdout
     assert "Stage 'evaluate' is cached - skipping run" in output
@@ -163,11 +170,11 @@ def test_an_edit_reruns_the_stages_that_import_it_and_params_diff_names_them(res
 
 
 def test_a_stage_alone_refuses_code_that_was_edited(restored):
-    append(restored, "evaluation/metrics.py", "EDIT = 1\n")
-    change(restored, {"evaluate": {"top_k": 3}})
-    output = execute("dvc", "repro", "-s", "evaluate", cwd=restored, expect=255).stdout
-    assert "evaluate: the code of the stage evaluate is not the one that code.yaml holds: run `dvc repro`" in output
-    assert stages_run(execute("dvc", "repro", cwd=restored).stdout) == ["code", "evaluate", "report"]
+    append(restored, "data/index.py", "EDIT = 1\n")
+    change(restored, {"data": {"max_megapixels": 90}})
+    output = execute("dvc", "repro", "-s", "index", cwd=restored, expect=255).stdout
+    assert "index: the code of the stage index is not the one that code.yaml holds: run `dvc repro`" in output
+    assert stages_run(execute("dvc", "repro", cwd=restored).stdout) == ["code", "index", "report"]
 
 
 def test_an_edited_template_reruns_the_page_alone(restored):
@@ -179,23 +186,21 @@ def test_an_edited_template_reruns_the_page_alone(restored):
 
 
 def test_edited_code_is_stale_for_the_gates_and_an_edit_taken_back_is_restored_from_the_run_cache(restored):
-    module = restored / "src/heldout/evaluation/metrics.py"
+    module = restored / "src/heldout/data/index.py"
     text = module.read_text(encoding="utf-8")
-    results = {}
-    for edit in ("EDIT = 1\n", "EDIT = 2\n"):
-        module.write_text(text + edit, encoding="utf-8")
-        gate = execute("dvc", "repro", "--dry", "--allow-missing", cwd=restored, expect=None).stdout
-        assert stages_run(gate) == ["code"]
-        output = execute(str(ROOT / ".ci/freshness"), cwd=restored, expect=1).stdout
-        assert "dvc.lock is stale, changed stages: code" in output
-        assert stages_run(execute("dvc", "repro", cwd=restored).stdout) == ["code", "evaluate"]
-        assert "dvc.lock is fresh" in execute(str(ROOT / ".ci/freshness"), cwd=restored).stdout
-        results[edit] = metrics(restored)
+    before = metrics(restored)
     module.write_text(text + "EDIT = 1\n", encoding="utf-8")
+    gate = execute("dvc", "repro", "--dry", "--allow-missing", cwd=restored, expect=None).stdout
+    assert stages_run(gate) == ["code"]
+    output = execute(str(ROOT / ".ci/freshness"), cwd=restored, expect=1).stdout
+    assert "dvc.lock is stale, changed stages: code" in output
+    assert stages_run(execute("dvc", "repro", cwd=restored).stdout) == ["code", "index"]
+    assert "dvc.lock is fresh" in execute(str(ROOT / ".ci/freshness"), cwd=restored).stdout
+    module.write_text(text, encoding="utf-8")
     output = execute("dvc", "repro", cwd=restored).stdout
     assert stages_run(output) == ["code"]
-    assert "Stage 'evaluate' is cached - skipping run" in output
-    assert metrics(restored) == results["EDIT = 1\n"]
+    assert "Stage 'index' is cached - skipping run" in output
+    assert metrics(restored) == before
 
 
 def test_a_renamed_image_does_not_retrain(restored):
@@ -251,30 +256,30 @@ def _repro_until(repository: Path, stage: str, how: signal.Signals) -> None:
     _, alive = psutil.wait_procs(children, timeout=30)
     assert not alive, f"{alive} outlived the dvc that started it"
     # As `make` does: a kill in the moment in which DVC writes its own files can wedge it.
-    execute(sys.executable, "-m", "heldout", "doctor", "--fix", cwd=repository, expect=None)
+    with contextlib.chdir(repository):
+        doctor.fix()
 
 
-@pytest.mark.parametrize("queue", [False, True], ids=["temp", "queue"])
-def test_experiments_from_a_clean_clone_bring_back_the_same_metrics(clone, finished, tmp_path, queue):
-    values = {"evaluate.top_k": 3} if queue else {"preprocess.channels": 1, "train.epochs": 1}
-    settings = [word for key, value in values.items() for word in ("-S", f"{key}={json.dumps(value)}")]
-    if queue:
-        execute("dvc", "exp", "run", "--queue", "-n", "other", *settings, cwd=clone)
+@pytest.mark.parametrize(
+    ("how", "values"),
+    [
+        ("--temp", {"preprocess": {"channels": 1}, "train": {"epochs": 1}}),
+        ("--queue", {"evaluate": {"top_k": 3}}),
+    ],
+    ids=["temp", "queue"],
+)
+def test_experiments_from_a_clean_clone_bring_back_the_same_metrics(clone, never_run, how, values):
+    pairs = [(f"{section}.{key}", value) for section, keys in values.items() for key, value in keys.items()]
+    settings = [word for name, value in pairs for word in ("-S", f"{name}={json.dumps(value)}")]
+    execute("dvc", "exp", "run", how, "-n", "other", *settings, cwd=clone)
+    if how == "--queue":
         execute("dvc", "queue", "start", cwd=clone)
         _wait_for_queue(clone)
-    else:
-        execute("dvc", "exp", "run", "--temp", "-n", "other", *settings, cwd=clone)
     execute("dvc", "exp", "apply", "other", cwd=clone)
-    experiment = metrics(clone)
-    tree = tmp_path / "work-tree"
-    execute("git", "clone", "-q", str(finished), str(tree), cwd=tmp_path)
-    execute("dvc", "pull", "-q", cwd=tree)
-    nested: dict = {}
-    for key, value in values.items():
-        nested.setdefault(key.split(".")[0], {})[key.split(".")[1]] = value
-    change(tree, nested)
-    execute("dvc", "repro", cwd=tree)
-    assert metrics(tree) == experiment
+    change(never_run, values)
+    before = metrics(never_run)
+    execute("dvc", "repro", "evaluate", "export", cwd=never_run)
+    assert metrics(clone) == metrics(never_run) != before
 
 
 def _wait_for_queue(repository: Path) -> None:
@@ -284,19 +289,6 @@ def _wait_for_queue(repository: Path) -> None:
             break
         time.sleep(1)
     assert "Success" in status, status + execute("dvc", "queue", "logs", "other", cwd=repository, expect=None).stdout
-
-
-def test_metrics_and_plots_as_a_reviewer_uses_them(restored):
-    change(restored, {"evaluate": {"top_k": 3}})
-    execute("dvc", "repro", cwd=restored)
-    commit(restored)
-    difference = json.loads(execute("dvc", "metrics", "diff", "--json", "HEAD~1", cwd=restored).stdout)
-    names = {f"top_{top_k}_accuracy{end}" for top_k in (3, 5) for end in ("", "_low", "_high")}
-    assert set(difference["metrics/eval.json"]) == names
-    shown = json.loads(execute("dvc", "plots", "show", "--json", cwd=restored).stdout)
-    assert {"Loss by epoch", "Accuracy by epoch", "metrics/predictions.csv", "plots/confusion.png"} <= set(
-        shown["data"]
-    )
 
 
 def test_committed_lock_is_fresh():

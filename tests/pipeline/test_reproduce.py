@@ -36,7 +36,7 @@ def author(monkeypatch, name: str) -> None:
 
 @pytest.fixture(scope="module")
 def template(tmp_path_factory):
-    """A repository of three stages whose results Anna has committed, with a folder remote that has nothing yet."""
+    """A repository of three stages whose results Anna has committed; its remote is a folder beside it, as yet none."""
     folder = tmp_path_factory.mktemp("template")
     (folder / "metrics").mkdir()
     for name, text in {"dvc.yaml": GRAPH, "params.yaml": "epochs: 1\n", "base": "epochs: 1\n"}.items():
@@ -46,7 +46,7 @@ def template(tmp_path_factory):
         folder,
         "git init -q -b main",
         "dvc init -q",
-        f"dvc remote add -q -d store {folder.parent / 'unset'}",
+        "dvc remote add -q -d store ../store",
         "dvc repro -q",
     )
     with pytest.MonkeyPatch.context() as patch:
@@ -68,7 +68,6 @@ def repo(template, tmp_path, monkeypatch):
     monkeypatch.setenv("no_proxy", "*")
     author(monkeypatch, "Ben")
     repo = shutil.copytree(template, tmp_path / "repo")
-    must(repo, f"dvc remote modify -q store url {tmp_path / 'store'}")
     commit(repo)
     return repo
 

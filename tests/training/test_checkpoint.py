@@ -27,14 +27,19 @@ class Interrupted(Exception):
     """What stands for a kill in the middle of an epoch."""
 
 
-@TECHNIQUES
-@pytest.mark.parametrize(("every", "unit"), [(1, "epochs"), (3, "epochs"), (2, "steps")])
-def test_an_interrupted_run_ends_in_the_same_bytes(images, changed, every, unit, monkeypatch):
+@pytest.mark.parametrize(
+    ("technique", "every", "unit"),
+    [
+        *[(technique, 2, "steps") for technique in TECHNIQUES],
+        *[("plateau focal balanced", every, "epochs") for every in (1, 3)],
+    ],
+)
+def test_an_interrupted_run_ends_in_the_same_bytes(images, technique, every, unit, monkeypatch):
     """Interrupted in three steps, most of them within an epoch: of 3 steps, 2 where gradients accumulate, or 5."""
     mixing = {"mixup": 0.3, "cutmix": 1.0, "rotation": 20}
     length = {"epochs": 9, "patience": 3, "checkpoint_every": every, "checkpoint_unit": unit}
     sections = merged({"schedule": {"learning_rate": 0.05}, "augment": mixing, "train": {"epochs": 9, "patience": 3}})
-    sections = merged(sections, changed, {"train": length})
+    sections = merged(sections, TECHNIQUES[technique], {"train": length})
     settings = sections["train"]
     steps = settings["steps_per_epoch"] or -(-24 // (8 * settings["gradient_accumulation_steps"]))
     interval = every * (steps if unit == "epochs" else 1)
@@ -177,6 +182,20 @@ def test_a_checkpoint_belongs_to_its_inputs(images):
 
 def prepare(folder: Path, source: Path, order: list[int] | None = None, **changes: dict) -> None:
     """A folder in which the train stage can run, on 60 pictures of three classes, made in an order."""
+    prepare_code(folder, source, **changes)
+    for number in [] if source.exists() else order or range(60):
+        write_image(source / f"{number % 3}/{number}.png", number)
+    for stage, *arguments in (
+        ["index", "data/index.csv", "data/problems.csv"],
+        ["split", "data/index.csv", "data/problems.csv", "data/splits", *SPLIT],
+        ["preprocess", "data/splits/train.csv", "data/train"],
+        ["preprocess", "data/splits/val.csv", "data/val"],
+    ):
+        run_stage(folder, stage, *arguments)
+
+
+def prepare_code(folder: Path, source: Path, **changes: dict) -> None:
+    """The code and params of such a folder, whose images are at `source`."""
     (folder / "data").mkdir(parents=True)
     (folder / "data/sample").symlink_to(source)
     for name in ("stages", "src"):
@@ -191,21 +210,14 @@ def prepare(folder: Path, source: Path, order: list[int] | None = None, **change
     for name, changed in changes.items():
         values[name] = values[name] | changed
     (folder / "params.yaml").write_text(yaml.safe_dump(values), encoding="utf-8")
-    for number in [] if source.exists() else order or range(60):
-        write_image(source / f"{number % 3}/{number}.png", number)
-    code = ["code", "code.yaml"]
-    split = ["data/splits", "data/classes.txt", "data.json", "classes.csv", "split.png"]
-    for stage, *arguments in (
-        code,
-        ["index", "data/index.csv", "data/problems.csv"],
-        ["split", "data/index.csv", "data/problems.csv", *split],
-        ["preprocess", "data/splits/train.csv", "data/train"],
-        ["preprocess", "data/splits/val.csv", "data/val"],
-    ):
-        command = [sys.executable, "-m", f"stages.{stage}", *arguments]
-        subprocess.run(command, cwd=folder, check=True, timeout=300)
+    run_stage(folder, "code", "code.yaml")
 
 
+def run_stage(folder: Path, name: str, *arguments: str) -> None:
+    subprocess.run([sys.executable, "-m", f"stages.{name}", *arguments], cwd=folder, check=True, timeout=300)
+
+
+SPLIT = ["data/classes.txt", "data.json", "classes.csv", "split.png"]
 TRAIN = ["data/train", "data/val", "data/classes.txt", "pretrained", "models", "train.json", "history.csv"]
 
 
@@ -239,14 +251,14 @@ def test_a_stage_killed_again_and_again_ends_in_the_same_bytes(tmp_path):
         "schedule": {"name": "plateau", "decay_epochs": 1, "warmup_epochs": 0},
         # So many epochs that none of the kills comes after the last, however busy the machine is.
         "train": {
-            "epochs": 60, "patience": 60, "batch_size": 4, "gradient_accumulation_steps": 2,
+            "epochs": 30, "patience": 30, "batch_size": 4, "gradient_accumulation_steps": 2,
             "checkpoint_every": 2, "checkpoint_unit": "steps",
         },
     }  # fmt: skip
     undisturbed, killed = tmp_path / "undisturbed", tmp_path / "killed"
     prepare(undisturbed, tmp_path / "source", **changes)
+    shutil.copytree(undisturbed, killed, symlinks=True)
     subprocess.run(command, cwd=undisturbed, check=True, timeout=300)
-    prepare(killed, tmp_path / "source", **changes)
     random = np.random.default_rng()  # any moment will do: within a step, within the writing of the checkpoint
     for epoch in (1, 2, 4):
         with subprocess.Popen(command, cwd=killed, stdout=subprocess.PIPE, text=True) as process:
@@ -266,7 +278,7 @@ def test_a_stage_killed_again_and_again_ends_in_the_same_bytes(tmp_path):
 
 
 def test_a_stage_refuses_code_that_code_yaml_does_not_hold(tmp_path):
-    prepare(tmp_path / "a", tmp_path / "source")
+    prepare_code(tmp_path / "a", tmp_path / "source")
     with (tmp_path / "a/src/heldout/training/fit.py").open("a", encoding="utf-8") as file:
         file.write("EDIT = 1\n")
     command = [sys.executable, "-m", "stages.train", *TRAIN]

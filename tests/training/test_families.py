@@ -12,7 +12,6 @@ ARCHITECTURES = {
     "resnet": {"attention": "se", "depth": 8, "width": 2, "stem": "large"},
     "EfficientNetB0": {"pooling": "average"},
     "MobileNetV2": {"pooling": "average", "dropout": 0.5},
-    "ResNet50": {"dropout": 0.5},
 }
 
 
