@@ -20,8 +20,10 @@ def best_so_far(table: pd.DataFrame) -> bytes:
         table.groupby("method", sort=False), style.BRIGHT, ("-", "--", "-.", ":"), strict=False
     ):
         repeats = int(rows["repeats"].iloc[0])
-        axes.plot(rows["cost"], rows["mean"], line, color=color, label=f"{method}, mean of {repeats}")
-        axes.fill_between(rows["cost"], rows["low"], rows["high"].clip(upper=1), color=color, alpha=0.18, linewidth=0)
+        axes.step(rows["cost"], rows["mean"], line, where="post", color=color, label=f"{method}, mean of {repeats}")
+        axes.fill_between(
+            rows["cost"], rows["low"], rows["high"].clip(upper=1), color=color, alpha=0.18, linewidth=0, step="post"
+        )
     axes.set(xlabel="epochs spent, of one search", ylabel="best accuracy, search part")
     later = table.loc[table["cost"] >= table["cost"].max() / 4, "mean"].min()
     bottom = max(0.0, 1 - 2 * (1 - later))

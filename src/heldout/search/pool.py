@@ -5,9 +5,10 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,7 +17,9 @@ import psutil
 from heldout.core import process
 from heldout.search.rounds import Job
 
-TRIALS_A_PROCESS = 16  # each leaves its compiled steps in memory
+# Each leaves its compiled steps in memory. ProcessPoolExecutor's own max_tasks_per_child may not start the next process
+# (Python 3.11: a search stood still after 80 trials).
+TRIALS_A_PROCESS = 16
 ORPHAN_CHECK = 0.5  # seconds
 
 
@@ -33,6 +36,9 @@ class Setup(NamedTuple):
     digest: str
 
 
+Work = Callable[[Job, Setup], tuple[dict[str, Any], str, float]]
+
+
 class Pool:
     """Runs jobs in `size` processes at once; a context manager, at whose end no process is left.
 
@@ -41,23 +47,24 @@ class Pool:
     Args:
         setup: of `trial.run`.
         size: how many at once.
+        work: what a process does with a job and the setup; it gives fields, checkpoint, and CPU seconds.
     """
 
-    def __init__(self, setup: Setup, size: int):
-        self.setup, self.size, self.cpu_seconds = setup, size, 0.0
+    def __init__(self, setup: Setup, size: int, work: Work | None = None):
+        self.setup, self.size, self.work, self.cpu_seconds = setup, size, work or _run, 0.0
 
     def __enter__(self) -> "Pool":
         # Not fork: TensorFlow does not survive it.
-        self.executor = ProcessPoolExecutor(
-            self.size, multiprocessing.get_context("spawn"), _begin, (os.getpid(),),
-            max_tasks_per_child=TRIALS_A_PROCESS,
-        )  # fmt: skip
+        context = multiprocessing.get_context("spawn")
+        self.executor = ProcessPoolExecutor(self.size, context, _begin, (os.getpid(),))
+        self.submitted = 0
         return self
 
     def __exit__(self, *_: object) -> None:
         for child in psutil.Process().children():
-            if "spawn_main" in " ".join(child.cmdline()):
-                child.kill()
+            with suppress(psutil.Error):  # it has ended
+                if "spawn_main" in " ".join(child.cmdline()):
+                    child.kill()
         self.executor.shutdown(wait=False, cancel_futures=True)
 
     def run(self, jobs: list[Job]) -> Iterator[dict[str, Any]]:
@@ -66,7 +73,11 @@ class Pool:
         Raises:
             ValueError: where a process was killed.
         """
-        futures = [self.executor.submit(_run, job, self.setup) for job in jobs]
+        if self.submitted >= TRIALS_A_PROCESS * self.size:
+            self.executor.shutdown()
+            self.__enter__()
+        self.submitted += len(jobs)
+        futures = [self.executor.submit(self.work, job, self.setup) for job in jobs]
         for future in futures:
             fields, checkpoint, seconds = _result(future)
             self.cpu_seconds += seconds

@@ -120,7 +120,7 @@ def verdict(confirmed: list[Confirmed]) -> str:
     )
     if best.gain is None:
         return line
-    gain = f"{best.gain.value:+.4f} [{best.gain.low:+.4f}, {best.gain.high:+.4f}]"
+    gain = f"{round(best.gain.value, 6) + 0:+.4f} [{best.gain.low:+.4f}, {best.gain.high:+.4f}]"
     word = "more" if best.gain.low > 0 else "less" if best.gain.high < 0 else "no detectable difference"
     return f"{line}; against params.yaml as it is {gain}: {word}"
 

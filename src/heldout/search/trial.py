@@ -1,6 +1,5 @@
 """One run of the training for a search: as stages/train.py does it, with the search part of val in the place of val."""
 
-from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -76,10 +75,8 @@ def latencies(setup: Setup, models: list[dict[str, Any]]) -> list[float]:
     """Milliseconds an image of the networks of these values, {"SECTION.KEY": value}, as `costs.latency` has them."""
     data = _data(setup.train, setup.val, setup.val_csv, setup.classes_txt)
     devices.configure_tensorflow(0, **setup.base["hardware"] | {"precision": "float32"})
-    make: Callable[[dict[str, Any]], Any] = lambda values: build.build(  # noqa: E731
-        data.train.image_shape, len(data.class_names), **merged(setup.base, values)["model"]
-    )
-    return [costs.latency(make(values)) for values in models]
+    shape, count = data.train.image_shape, len(data.class_names)
+    return [costs.latency(build.build(shape, count, **merged(setup.base, values)["model"])) for values in models]
 
 
 @lru_cache(1)
