@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from heldout.compare.paired_tests import ALPHA
 from heldout.evaluation import metrics
+from heldout.evaluation.paired.paired_tests import ALPHA
 
 SAMPLES = 2000
 SEED = 0

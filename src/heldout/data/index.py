@@ -9,6 +9,7 @@ from pydantic import Field
 
 from heldout.core import names
 from heldout.data import components, image_info, near_duplicates, perceptual_hash
+from heldout.data.listing import captions as caption_files
 from heldout.data.listing import image_folder
 from heldout.data.listing.files import ImageFile, Listing, Problem
 from heldout.data.listing.image_folder import Layout
@@ -32,6 +33,7 @@ def scan(
     layout: Layout,
     class_depth: Annotated[int, Field(ge=1, le=9)],
     group_pattern: str,
+    captions: bool,
     on_problem: Literal["error", "skip"],
     on_conflict: Literal["error", "drop", "keep"],
     max_megapixels: Annotated[float, Field(gt=0)],
@@ -43,6 +45,7 @@ def scan(
         layout: `classes` (dir/CLASS/...), `splits` (dir/train|val|test/CLASS/...), `csv`, or `auto`, which looks.
         class_depth: the level of folders that names the class.
         group_pattern: a regular expression whose parentheses catch an image's group in its path, or '' for no groups.
+        captions: whether NAME.txt beside NAME.png is the image's text.
         on_problem: whether a file that cannot be used ends the scan or is left out and listed.
         on_conflict: whether one image (or near-duplicates) in two classes ends the scan, is left out with all its
             copies, or is kept; it is listed in the last two cases.
@@ -58,20 +61,21 @@ def scan(
         ValueError: where the layout is in doubt, or there is a problem or conflict that the params do not allow.
     """
     listing = image_folder.list_images(dir, layout, class_depth, group_pattern)
+    listing = caption_files.read(listing) if captions else listing
     with tempfile.TemporaryFile() as signatures:
         table, problems = _read(listing, dir, max_megapixels, signatures)
         _check_problems([problem for problem in problems if problem.kind == "unusable"], on_problem)
         table["cluster"] = _clusters(table, signatures)
     table, strays = _without_strays(table)
     _check_problems(strays, on_problem)
-    table, copies = _without_copies(table)
+    table, copies, joined = _without_copies(table)
     table, conflicts = _resolve_conflicts(table, on_conflict)
     single = table.groupby("cluster")["path"].transform("size") == 1  # all its duplicates are left out
     table["cluster"] = table["cluster"].mask(single, "")
     problems = sorted(problems + strays + copies + conflicts)
     _check_class_count(table, problems, dir)
     problem_table = pd.DataFrame(problems, columns=Problem._fields)
-    notes = [*listing.notes, *_vanished_classes(listing, table, problems)]
+    notes = [*listing.notes, *joined, *_vanished_classes(listing, table, problems)]
     table = _with_extra_columns(table[COLUMNS].reset_index(drop=True), listing)
     return Scan(table, problem_table, listing.layout, notes)
 
@@ -138,21 +142,45 @@ def _without_strays(table: pd.DataFrame) -> tuple[pd.DataFrame, list[Problem]]:
     return table[~table["path"].isin([stray.path for stray in strays])], strays
 
 
-def _without_copies(table: pd.DataFrame) -> tuple[pd.DataFrame, list[Problem]]:
-    """Keep one row of identical images with the same class and given split."""
+def _without_copies(table: pd.DataFrame) -> tuple[pd.DataFrame, list[Problem], list[str]]:
+    """Keep one row of identical images with the same class and given split, with the texts of all of them.
+
+    A copy in another group stays, so that the split sees what joins the two; `split` takes one row of both. A group
+    renamed instead would have another position, and could leave the test.
+    """
     keys = ["id", "label", "split"]
-    kept = table.drop_duplicates(keys)
-    removed = table.drop(kept.index).merge(kept[[*keys, "path", "group"]], on=keys, suffixes=("", "_kept"))
-    for row in removed[removed["group"] != removed["group_kept"]].itertuples():
-        raise ValueError(
-            f"{row.path} and {row.path_kept} are the same image in the groups {row.group!r} and {row.group_kept!r}: "
-            "remove one of them, or give both the same group"
-        )
+    given = table["group"].where(table["group"] != "").groupby([table[key] for key in keys]).transform("first")
+    group = table["group"].where(table["group"] != "", given.fillna(""))
+    table = table.assign(text=_joined_texts(table), group=group)
+    first = table.groupby(keys)["path"].transform("first")
+    kept = table.drop_duplicates([*keys, "group"])
+    copied = table.drop(kept.index)
     copies = [
-        Problem(path, "copy", f"has the same bytes as {first}", "nothing: it is counted once")
-        for path, first in zip(removed["path"], removed["path_kept"], strict=True)
+        Problem(path, "copy", f"has the same bytes as {original}", "nothing: it is counted once")
+        for path, original in zip(copied["path"], first[copied.index], strict=True)
     ]
-    return kept, copies
+    joined = kept[kept["path"] != first[kept.index]]
+    groups = table.set_index("path")["group"]
+    for row in joined.assign(first=first).itertuples():
+        reason = f"has the same bytes as {row.first}, of the group {groups[row.first]!r}; its own is {row.group!r}"
+        copies.append(Problem(row.path, "copy", reason, "nothing: both groups stay on one side of the split"))
+    notes = [f"{len(joined):,} identical images join two groups, which stay on one side of the split"] * (
+        len(joined) > 0
+    )
+    return kept, copies, notes
+
+
+def _joined_texts(table: pd.DataFrame) -> pd.Series:
+    """The text of each row: its own, and those of its copies that differ, in the order of their paths."""
+    keys = [table["id"], table["label"]]
+    texts = table["text"]
+    several = texts.groupby(keys).transform("nunique") > 1
+    joined = (
+        texts[several]
+        .groupby([key[several] for key in keys])
+        .transform(lambda values: " / ".join(value for value in dict.fromkeys(values) if value))
+    )
+    return joined.reindex(table.index).fillna(texts)
 
 
 def _resolve_conflicts(table: pd.DataFrame, on_conflict: str) -> tuple[pd.DataFrame, list[Problem]]:
