@@ -1,7 +1,7 @@
 """The index: one row an image with its identity, the md5 of its bytes, and what it shares with others."""
 
 import tempfile
-from typing import IO, Annotated, Literal, NamedTuple
+from typing import IO, Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -148,39 +148,37 @@ def _without_copies(table: pd.DataFrame) -> tuple[pd.DataFrame, list[Problem], l
     A copy in another group stays, so that the split sees what joins the two; `split` takes one row of both. A group
     renamed instead would have another position, and could leave the test.
     """
-    keys = ["id", "label", "split"]
-    given = table["group"].where(table["group"] != "").groupby([table[key] for key in keys]).transform("first")
-    group = table["group"].where(table["group"] != "", given.fillna(""))
-    table = table.assign(text=_joined_texts(table), group=group)
-    first = table.groupby(keys)["path"].transform("first")
-    kept = table.drop_duplicates([*keys, "group"])
-    copied = table.drop(kept.index)
-    copies = [
-        Problem(path, "copy", f"has the same bytes as {original}", "nothing: it is counted once")
-        for path, original in zip(copied["path"], first[copied.index], strict=True)
-    ]
-    joined = kept[kept["path"] != first[kept.index]]
-    groups = table.set_index("path")["group"]
-    for row in joined.assign(first=first).itertuples():
-        reason = f"has the same bytes as {row.first}, of the group {groups[row.first]!r}; its own is {row.group!r}"
-        copies.append(Problem(row.path, "copy", reason, "nothing: both groups stay on one side of the split"))
-    notes = [f"{len(joined):,} identical images join two groups, which stay on one side of the split"] * (
-        len(joined) > 0
-    )
-    return kept, copies, notes
+    table, keys = _with_texts_of_copies(table), ["id", "label", "split"]
+    copied = table[table.duplicated(keys, keep=False)]
+    copied = copied.assign(groupless=copied["group"] == "").sort_values([*keys, "groupless"], kind="stable")
+    removed, joined, copies = [], 0, []
+    first: Any = None
+    for row in copied.itertuples():
+        if first is None or (row.id, row.label, row.split) != (first.id, first.label, first.split):
+            first, groups = row, {row.group, ""}
+            continue
+        reason, remedy = f"has the same bytes as {first.path}", "nothing: it is counted once"
+        if row.group in groups:
+            removed.append(row.Index)
+        else:
+            groups.add(row.group)
+            joined += 1
+            reason += f", which joins the groups {first.group!r} and {row.group!r}"
+            remedy += ", and both groups stay on one side of the split"
+        copies.append(Problem(row.path, "copy", reason, remedy))
+    notes = [f"{joined:,} identical images join groups, which stay on one side of the split"] if joined else []
+    return table.drop(removed), copies, notes
 
 
-def _joined_texts(table: pd.DataFrame) -> pd.Series:
-    """The text of each row: its own, and those of its copies that differ, in the order of their paths."""
-    keys = [table["id"], table["label"]]
-    texts = table["text"]
-    several = texts.groupby(keys).transform("nunique") > 1
-    joined = (
-        texts[several]
-        .groupby([key[several] for key in keys])
-        .transform(lambda values: " / ".join(value for value in dict.fromkeys(values) if value))
-    )
-    return joined.reindex(table.index).fillna(texts)
+def _with_texts_of_copies(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows, those of one image and class with the texts of all of them, in the order of their paths."""
+    keys = ["id", "label"]
+    copied = table[table.duplicated(keys, keep=False) & (table["text"] != "")]
+    texts = {key: " / ".join(dict.fromkeys(rows["text"])) for key, rows in copied.groupby(keys)}
+    if not texts:
+        return table
+    rows = zip(table["id"], table["label"], table["text"], strict=True)
+    return table.assign(text=[texts.get((identity, label), text) for identity, label, text in rows])
 
 
 def _resolve_conflicts(table: pd.DataFrame, on_conflict: str) -> tuple[pd.DataFrame, list[Problem]]:
