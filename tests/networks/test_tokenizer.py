@@ -30,7 +30,7 @@ def test_a_word_and_its_parts_by_hand():
     parts = ["P<ca", "Pcat", "Pat>", "P<cat", "Pcat>"]
     assert ids("Cat!") == hashed("W<cat>", *parts)
     assert ids("a Cat") == hashed("W<a>", "W<cat>", *parts)
-    assert zlib.crc32(b"W<cat>") == 0x3C7C3A6A  # what another implementation has to compute, too
+    assert zlib.crc32(b"W<cat>") == 0x2E2C94C8  # what another implementation has to compute, too
 
 
 def test_words_come_first_where_a_text_is_cut():

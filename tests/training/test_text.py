@@ -57,7 +57,7 @@ def test_a_batch_has_pixels_and_tokens_and_loses_one_of_them_as_drawn(images):
         ([16, 16, 3], "uint8"),
         ([16], "int32"),
     ]
-    for number in (0, 1):
+    for number in (1, 2):
         rows = np.random.default_rng([0, number, 1]).permutation(24)
         drawn = modality_dropout.draws(24, 0, number)[rows]
         expected = modality_dropout.drop(images[rows], tokens[rows], drawn, **DROPOUT)
@@ -70,7 +70,7 @@ def test_a_batch_has_pixels_and_tokens_and_loses_one_of_them_as_drawn(images):
 
 def test_accumulated_batches_train_an_embedding_as_one_does(images):
     """An embedding's gradient comes as rows, which cannot be added up as they are."""
-    sgd = {"optimizer": {"name": "sgd", "momentum": 0, "nesterov": False}}
+    sgd = {"optimizer": {"name": "sgd", "momentum": 0.0, "nesterov": False}}
     whole = train(images, sgd, {"train": {"batch_size": 8}})
     accumulated = train(images, sgd, {"train": {"batch_size": 4, "gradient_accumulation_steps": 2}})
     for first, second in zip(whole.get_weights(), accumulated.get_weights(), strict=True):
