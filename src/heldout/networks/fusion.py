@@ -26,5 +26,6 @@ def fuse(features: Any, buckets: int, length: int) -> tuple[Any, Any]:
     """
     tokens = keras.Input((length,), dtype="int32", name="tokens")
     embedded = layers.Embedding(buckets, UNITS, mask_zero=True, name="embedding")(tokens)
-    text = layers.GlobalAveragePooling1D(name="text")(embedded)
+    # A mean of many small embeddings is far smaller than an image's features, and would learn as much more slowly.
+    text = layers.LayerNormalization(name="text_norm")(layers.GlobalAveragePooling1D(name="text")(embedded))
     return tokens, layers.Concatenate(name="fusion")([features, text])
