@@ -39,7 +39,7 @@ PREPROCESS: dict[str, Any] = {
     "image_size": [SIDE, SIDE], "channels": 3, "resize": "pad", "interpolation": "linear", "pad_color": [255, 255, 255],
     "fast_decode": False,
 }  # fmt: skip
-TEXT: dict[str, Any] = {"method": "hashed", "buckets": 16384, "length": 128}
+TEXT = {"buckets": 16384, "length": 128}
 DROPOUT = {"text": 0.2, "image": 0.1}
 EPOCHS, PATIENCE, LEARNING_RATE, BATCH = 60, 8, 0.001, 32
 INPUTS = ("image", "text", "both")
@@ -108,8 +108,7 @@ def read(weights: str) -> Data:
     print(f"largest class of test: {table.loc[rows['test'], 'label'].value_counts(normalize=True).iloc[0]:.3f}")
     for name, value in ablation.leaks(table.loc[rows["test"]], table.loc[rows["train"]]).items():
         print(f"{name}: {value:.3f}")
-    tokens = tokenizer.tokens_of(images, TEXT)
-    assert tokens is not None
+    tokens = tokenizer.hashed(images.texts, **TEXT)
     numbers = images.class_numbers(class_names)
     return Data(features, tokens, numbers, table["component"].to_numpy(), rows, len(class_names))
 

@@ -35,8 +35,11 @@ def tokenize(
         buckets: how many ids there are.
         length: of them an image, at most; the words come first, so that parts are cut before words are.
     """
-    if method == "none":
-        return None
+    return hashed(texts, buckets, length) if method == "hashed" else None
+
+
+def hashed(texts: Iterable[str], buckets: int, length: int) -> np.ndarray:
+    """What `tokenize` gives with the method `hashed`, int32 (n, length)."""
     rows = [_ids(text, buckets, length) for text in texts]
     result = np.full((len(rows), length), PADDING, np.int32)
     for out, ids in zip(result, rows, strict=True):
@@ -93,8 +96,7 @@ def examples(**text: Any) -> list[dict[str, Any]]:
     Args:
         text: the keyword arguments of `tokenize`.
     """
-    rows = tokenize(EXAMPLES, **text)
-    assert rows is not None
+    rows = hashed(EXAMPLES, text["buckets"], text["length"])
     return [{"text": text, "ids": row[row != PADDING].tolist()} for text, row in zip(EXAMPLES, rows, strict=True)]
 
 
