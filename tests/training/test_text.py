@@ -10,6 +10,7 @@ from training_runs import ARCHITECTURE, CLASS_NAMES, PARAMS, merged, same_weight
 
 from heldout.augmentation import augment
 from heldout.data import shards
+from heldout.evaluation import saliency
 from heldout.export import export, predict
 from heldout.networks import build, tokenizer
 from heldout.networks.batch_norm import BatchNormalization
@@ -96,6 +97,8 @@ def test_the_text_reaches_the_prediction_and_every_format_ships_it(images, tmp_p
     export.FORMATS["keras"].write(model, again)
     assert again.read_bytes() == (folder / "model.keras").read_bytes()
     _check_predictions(model, folder, images)
+    heatmaps = saliency.grad_cam(model, pixels, labels, tokens)
+    assert heatmaps.shape == (24, 16, 16) and heatmaps.max() == 1
 
 
 def _check_predictions(model: keras.Model, folder: Path, images: shards.Images) -> None:

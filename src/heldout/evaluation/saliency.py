@@ -89,7 +89,7 @@ def grad_cam(
         pixels = tf.constant(images[rows], tf.float32)
         with tf.GradientTape() as tape:
             tape.watch(pixels)  # a frozen network has no weights that are watched
-            inputs = pixels if tokens is None else [pixels, tokens[rows]]
+            inputs = pixels if tokens is None else [pixels, tf.constant(tokens[rows])]
             features, hidden = network(inputs, training=False)
             logits = tf.reduce_sum(hidden * tf.gather(tf.transpose(kernel), classes[rows]), axis=1)
         evidence = tf.nn.relu(tf.reduce_sum(tape.gradient(logits, features) * features, axis=-1))
