@@ -40,7 +40,6 @@ PREPROCESS: dict[str, Any] = {
     "fast_decode": False,
 }  # fmt: skip
 TEXT = {"buckets": 16384, "length": 128}
-DROPOUT = {"text": 0.2, "image": 0.1}
 EPOCHS, PATIENCE, LEARNING_RATE, BATCH = 60, 8, 0.001, 32
 INPUTS = ("image", "text", "both")
 
@@ -62,6 +61,8 @@ def main() -> None:
     options.add_argument("folder", type=Path)
     options.add_argument("weights", type=Path)
     options.add_argument("--seeds", type=int, default=3)
+    options.add_argument("--text-dropout", type=float, default=0.2)
+    options.add_argument("--image-dropout", type=float, default=0.1)
     arguments = options.parse_args()
     os.environ["HELDOUT_CACHE"] = "off"
     weights = str(arguments.weights.resolve())
@@ -72,7 +73,7 @@ def main() -> None:
     right: dict[str, list[np.ndarray]] = {}
     for seed in range(arguments.seeds):
         for inputs in INPUTS:
-            for name, values in train(data, inputs, seed).items():
+            for name, values in train(data, inputs, seed, arguments.text_dropout, arguments.image_dropout).items():
                 right.setdefault(name, []).append(values)
     test_groups = data.groups[data.rows["test"]]
     print(f"{'':24}{'mean':>8}  by seed")
@@ -126,7 +127,7 @@ def build(data: Data, inputs: str) -> keras.Model:
     return model
 
 
-def train(data: Data, inputs: str, seed: int) -> dict[str, np.ndarray]:
+def train(data: Data, inputs: str, seed: int, text_dropout: float, image_dropout: float) -> dict[str, np.ndarray]:
     """Whether each test image is predicted right, bool (n,), by the name of what the model sees; its best epoch's."""
     started = time.process_time()
     keras.utils.set_random_seed(seed)
@@ -144,7 +145,7 @@ def train(data: Data, inputs: str, seed: int) -> dict[str, np.ndarray]:
         seen = (features, data.tokens)
         if inputs == "both":
             drawn = modality_dropout.draws(len(features), seed, epoch)
-            without_text, without_image = drawn < DROPOUT["text"], drawn >= 1 - DROPOUT["image"]
+            without_text, without_image = drawn < text_dropout, drawn >= 1 - image_dropout
             seen = (np.where(without_image[:, None], 0, features), np.where(without_text[:, None], empty, data.tokens))
         model.fit(batch(*seen, rows), data.labels[rows], batch_size=BATCH, verbose=0)
         epoch += 1
