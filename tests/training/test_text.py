@@ -80,6 +80,7 @@ def test_accumulated_batches_train_an_embedding_as_one_does(images):
     assert same_weights(whole.get_weights(), train(images, sgd, {"train": {"batch_size": 8}}).get_weights())
 
 
+@pytest.mark.slow
 def test_the_text_reaches_the_prediction_and_every_format_ships_it(images, tmp_path):
     model = train(images, {"train": {"epochs": 6}})
     tokens = tokenizer.tokens_of(images, TEXT)
