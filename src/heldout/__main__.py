@@ -32,6 +32,7 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--max-megapixels", type=float, default=100, metavar="M", help="refuse a larger image (%(default)s)"
     )
+    command.add_argument("--text", metavar="TEXT", help="what is known of the images in words, such as a title")
     command.add_argument("--json", action="store_true", help="print JSON, one object a line, not a table")
     _add_comparisons(commands)
     _add_search(commands)
@@ -134,7 +135,7 @@ def _predict(options: argparse.Namespace) -> int:
     from heldout.export.predict import predict
 
     errors = 0
-    for row in predict(options.paths, options.export, options.top, options.max_megapixels):
+    for row in predict(options.paths, options.export, options.top, options.max_megapixels, options.text):
         errors += "error" in row
         if options.json:
             print(json.dumps(row, ensure_ascii=False))

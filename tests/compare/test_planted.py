@@ -6,8 +6,9 @@ import planted
 import pytest
 from conftest import copy_project, execute
 
-from heldout.compare import attribution, comparison, gates, paired_tests, revisions
+from heldout.compare import attribution, comparison, gates, revisions
 from heldout.compare.comparison import Comparison
+from heldout.evaluation.paired import paired_tests
 
 pytestmark = pytest.mark.slow
 

@@ -20,6 +20,7 @@ from heldout.evaluation import (
 )
 from heldout.evaluation import slices as slicing
 from heldout.evaluation.intervals import Interval
+from heldout.evaluation.paired import ablation
 from heldout.evaluation.probabilities import Probabilities
 
 SCORES = ("accuracy", "balanced_accuracy", "top_{}_accuracy", "macro_f1", "weighted_f1", "macro_auc")
@@ -54,7 +55,8 @@ def evaluate(
         manifests: of train, val and test, as the split has them.
         class_names: by number.
         images: the preprocessed test images, for slices by brightness and sharpness.
-        folder: of the stage `predict`, which may hold predictions of corrupted test images.
+        folder: of the stage `predict`, which may hold predictions of test images that are corrupted, or without their
+            text or pixels.
         top_k: k of the top-k accuracy, which is left out where there are no more than k classes.
         target_accuracy: what the images that are not "unsure" shall reach.
         min_slice: the fewest images of a slice.
@@ -75,6 +77,8 @@ def evaluate(
     numbers = probabilities.class_numbers(predicted["test"], class_names)
     tables["robustness"] = robustness.summarize(folder, numbers, groups)
     scores |= robustness.scores(tables["robustness"], scores["accuracy"])
+    scores |= _text_scores(predicted["test"], manifests, numbers, table, folder)
+    notes += ablation.describe(scores)
     if len(tables["robustness"]):
         notes.append(robustness.describe(tables["robustness"], scores["accuracy"]))
     notes += [slicing.describe(tables["slices"]), label_errors.describe(tables["suspects"])]
@@ -94,6 +98,15 @@ def search_looks(
         md5: of its file; empty where there is none.
     """
     return {"searched_trials": trials, "search_fingerprint": int(md5[:12] or "0", 16)} if trials else {}
+
+
+def _text_scores(
+    test: Probabilities, manifests: dict[str, pd.DataFrame], labels: np.ndarray, table: pd.DataFrame, folder: str | Path
+) -> dict[str, float]:
+    """What `ablation` says of a model that sees texts; {} of another."""
+    classes = test.values.argmax(axis=1)
+    values = ablation.scores(folder, labels, classes, metrics.group_numbers(table))
+    return values | ablation.leaks(manifests["test"], manifests["train"]) if values else {}
 
 
 def probability_scores(

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from heldout.compare import recipes
-from heldout.compare.paired_tests import Difference
 from heldout.evaluation import intervals
 from heldout.evaluation.intervals import Interval
+from heldout.evaluation.paired.paired_tests import Difference
 from heldout.search import parts
 from heldout.search.journal import Confirmation, Journal, Trial
 from heldout.search.rounds import Execute, Job

@@ -13,6 +13,7 @@ import numpy as np
 from heldout.augmentation import augment
 from heldout.core.process import suppress_native_stderr
 from heldout.data.shards import BATCH, Images
+from heldout.training import modality_dropout
 
 with suppress_native_stderr():
     import tensorflow as tf
@@ -62,6 +63,8 @@ def train_batches(
     batch_size: int,
     microbatches: int = 1,
     steps_per_epoch: int = 0,
+    tokens: np.ndarray | None = None,
+    dropout: dict[str, Any] | None = None,
 ) -> BatchSource:
     """Every image once a pass, each pass in an order and with an augmentation of its own; the passes follow each other.
 
@@ -74,12 +77,15 @@ def train_batches(
         batch_size: images of a microbatch, of all replicas together.
         microbatches: so many a step.
         steps_per_epoch: where an epoch ends, within a pass or after some; 0 for one pass.
+        tokens: of the images' texts, int32 (n, length), or None.
+        dropout: the keyword arguments of `modality_dropout.drop`, where there are tokens.
     """
     step_size = batch_size * microbatches
     steps_per_pass = -(-len(images) // step_size)
     num_classes = len(class_weights)
     # The batches of two passes may overlap.
     draws = lru_cache(2)(lambda number: augment.draws(len(images), seed, number))
+    dropped = lru_cache(2)(lambda number: modality_dropout.draws(len(images), seed, number))
     order = lru_cache(2)(lambda number: np.random.default_rng([seed, number, 1]).permutation(len(images)))
 
     def batch(step: int, replica: int, replicas: int) -> ReplicaBatch:
@@ -89,20 +95,24 @@ def train_batches(
         pixels, targets = augment.augment_batch(
             images, labels, num_classes, replica_rows, draws(number), **augmentation
         )
-        return replica_batch((pixels,), targets, (targets @ class_weights) * mask, mask, microbatches, len(rows))
+        inputs: tuple[np.ndarray, ...] = (pixels,)
+        if tokens is not None:
+            drawn = dropped(number)[replica_rows]
+            inputs = modality_dropout.drop(pixels, tokens[replica_rows], drawn, **(dropout or {}))
+        return replica_batch(inputs, targets, (targets @ class_weights) * mask, mask, microbatches, len(rows))
 
     return BatchSource(
         batch,
         steps_per_epoch or steps_per_pass,
         len(images) / steps_per_pass,
         microbatches,
-        (pixels_spec(images),),
+        input_specs(images, tokens),
         num_classes,
     )
 
 
-def eval_batches(images: Images, labels: np.ndarray, num_classes: int) -> BatchSource:
-    """Every image once a pass, as it is, in its order."""
+def eval_batches(images: Images, labels: np.ndarray, num_classes: int, tokens: np.ndarray | None = None) -> BatchSource:
+    """Every image once a pass, as it is, in its order; with its text where there are tokens, int32 (n, length)."""
     steps = -(-len(images) // BATCH)
 
     def batch(step: int, replica: int, replicas: int) -> ReplicaBatch:
@@ -110,9 +120,15 @@ def eval_batches(images: Images, labels: np.ndarray, num_classes: int) -> BatchS
         rows = np.arange(start, min(start + BATCH, len(images)))
         replica_rows, mask = rows_of_replica(rows, replica, replicas, 1)
         targets = augment.one_hot(labels[replica_rows], num_classes)
-        return replica_batch((images[replica_rows],), targets, mask, mask, 1, len(rows))
+        inputs = (images[replica_rows], *([] if tokens is None else [tokens[replica_rows]]))
+        return replica_batch(inputs, targets, mask, mask, 1, len(rows))
 
-    return BatchSource(batch, steps, len(images) / steps, 1, (pixels_spec(images),), num_classes)
+    return BatchSource(batch, steps, len(images) / steps, 1, input_specs(images, tokens), num_classes)
+
+
+def input_specs(images: Images, tokens: np.ndarray | None) -> tuple[tf.TensorSpec, ...]:
+    """Dtype and shape of an image and, where there are tokens, of its text."""
+    return (pixels_spec(images), *([] if tokens is None else [tf.TensorSpec(tokens.shape[1:], tf.int32)]))
 
 
 def pixels_spec(images: Images) -> tf.TensorSpec:

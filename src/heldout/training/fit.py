@@ -8,8 +8,8 @@ from pydantic import Field
 
 from heldout.core.process import suppress_native_stderr
 from heldout.data.shards import Images
-from heldout.networks import build, devices
-from heldout.training import batches, loop, monitoring, optimization
+from heldout.networks import build, devices, tokenizer
+from heldout.training import batches, loop, modality_dropout, monitoring, optimization
 from heldout.training.checkpoint import Checkpoint, Progress
 from heldout.training.progress import EpochLine
 
@@ -59,7 +59,7 @@ def fit(
         train, val: the images of either split.
         class_names: in the order of the model's outputs.
         sections: of params.yaml, for the functions that read them: `augment`, for training images alone, `optimizer`,
-            `schedule` and `fine_tune`.
+            `schedule` and `fine_tune`; `text` and `modality_dropout` where the model takes texts.
         seed: decides order, augmentation and dropout; `devices.configure_tensorflow` takes it as well.
         strategy: of `devices.configure_tensorflow`.
         checkpoint: where a killed run resumes; the caller removes it.
@@ -82,11 +82,16 @@ def fit(
     """
     labels = train.class_numbers(class_names)
     weights = optimization.class_weights(labels, len(class_names), class_weights)
+    train_tokens, val_tokens = (tokenizer.tokens_of(images, sections.get("text")) for images in (train, val))
+    dropout = sections.get("modality_dropout")
+    if train_tokens is not None and dropout:
+        modality_dropout.check(sections["augment"], **dropout)
     train_source = batches.train_batches(
         train, labels, weights, sections["augment"], seed,
         batch_size=batch_size, microbatches=gradient_accumulation_steps, steps_per_epoch=steps_per_epoch,
+        tokens=train_tokens, dropout=dropout,
     )  # fmt: skip
-    val_source = batches.eval_batches(val, val.class_numbers(class_names), len(class_names))
+    val_source = batches.eval_batches(val, val.class_numbers(class_names), len(class_names), val_tokens)
     rows: list[dict[str, float]] = []
     for number, phase in enumerate([Phase(epochs), *fine_tune_phase(model, **sections["fine_tune"])]):
         if phase.layers:

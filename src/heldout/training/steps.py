@@ -48,7 +48,7 @@ def make_train_step(
                 if penalties := model.losses:
                     mean += tf.add_n(penalties) / (replicas * microbatches)
                 scaled = optimizer.scale_loss(mean)
-            new = tape.gradient(scaled, variables)
+            new = [_dense(gradient) for gradient in tape.gradient(scaled, variables)]
             gradients = new if gradients is None else [a + b for a, b in zip(gradients, new, strict=True)]
             total += mean
             correct += _num_correct(batch, probabilities, number)
@@ -125,6 +125,11 @@ def _inputs(batch: ReplicaBatch, number: int) -> Any:
     """A microbatch's inputs as the model takes them: a tensor, or a list of more."""
     inputs = [values[number] for values in batch.inputs]
     return inputs if len(inputs) > 1 else inputs[0]
+
+
+def _dense(gradient: Any) -> Any:
+    """An embedding's gradient, which names the rows that were used, as a tensor: the others cannot be added up."""
+    return tf.convert_to_tensor(gradient) if isinstance(gradient, tf.IndexedSlices) else gradient
 
 
 def _num_correct(batch: ReplicaBatch, probabilities: tf.Tensor, number: int) -> tf.Tensor:
