@@ -28,6 +28,10 @@ GOLDEN_ROW = {
     "rand_augment_operation_1": -0.203484, "rand_augment_sign_1": -0.938133,
     "rand_augment_operation_2": 0.981063, "rand_augment_sign_2": -0.244349,
     "rand_augment_operation_3": 0.985721, "rand_augment_sign_3": -0.646844,
+    "aspect_ratio": 0.576022,
+    "hue": 0.066658,
+    "grayscale_apply": 0.925472,
+    "blur_apply": 0.174824, "blur_strength": -0.126244,
 }  # fmt: skip
 
 
