@@ -6,6 +6,7 @@ import numpy as np
 GRAY_WEIGHTS = np.array([0.299, 0.587, 0.114], np.float32)  # of red, green and blue: their brightness (ITU-R BT.601)
 HUES = 256  # of the color circle, in OpenCV's HSV_FULL
 BLUR_SIGMA = (0.1 / 224, 2.0 / 224)  # of the shorter side: SimCLR's 0.1 to 2 pixels of 224
+LEAST_BLUR = 1.0  # pixels, of the strongest: what the above gives for a small image changes none of its pixels
 
 
 def adjust_color(
@@ -67,10 +68,12 @@ def blur(images: np.ndarray, chosen: np.ndarray, strength: np.ndarray) -> np.nda
     Args:
         images: uint8 (n, height, width, channels).
         chosen: bool (n,).
-        strength: float (n,) in [0, 1), from a standard deviation of 0.1 to 2 pixels in an image of 224.
+        strength: float (n,) in [0, 1), from a standard deviation of 0.1 to 2 pixels in an image of 224; at
+            its strongest a pixel or more in any.
     """
     result = images.copy()
     low, high = (limit * min(images.shape[1:3]) for limit in BLUR_SIGMA)
+    high = max(high, LEAST_BLUR)
     for position in np.flatnonzero(chosen):
         sigma = low + float(strength[position]) * (high - low)
         result[position] = cv2.GaussianBlur(images[position], (0, 0), sigma).reshape(images.shape[1:])
