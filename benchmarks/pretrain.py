@@ -1,6 +1,6 @@
 """Pretraining without labels beside training from scratch, where few images have labels: test accuracy and CPU seconds.
 
-$ python benchmarks/pretrain.py FOLDER [--size 48] [--epochs 60] [--fractions 0.02 0.1] [--seeds 3] [--flip] [--rows CSV]
+$ python benchmarks/pretrain.py FOLDER [--size 48] [--epochs 60] [--fractions 0.02 0.1] [--seeds 3] [--flip]
 
 FOLDER holds a data set as data.dir does, such as the signs, split by the signer. The pool is all training images; of
 these a fraction, drawn by group, keeps its labels, and nothing else with a label is looked at before the test: training
@@ -26,7 +26,7 @@ from heldout.data import components, index, preprocess, shards, split
 from heldout.data.decode_cache import DecodeCache
 from heldout.networks import build, devices, encoder
 from heldout.networks.batch_norm import BatchNormalization
-from heldout.training import fit, optimization
+from heldout.training import fit
 from heldout.training.checkpoint import Checkpoint
 from heldout.training.contrastive import pretrain
 from heldout.training.contrastive.pool import Pool
@@ -137,9 +137,7 @@ def run(options: argparse.Namespace, work: Path) -> pd.DataFrame:
             labeled_rows = draw_labeled(table[table["split"] == "train"], fraction, seed)
             labeled = write_shards(labeled_rows, options.size, work / f"labeled-{fraction}-{seed}")
             arguments = (labeled, test, seed, strategy)
-            results = {
-                kind: train(kind, *arguments, TRAINING_EPOCHS, work) for kind in ("probe", "tuned", "scratch")
-            }
+            results = {kind: train(kind, *arguments, TRAINING_EPOCHS, work) for kind in ("probe", "tuned", "scratch")}
             # Steps cost what they cost from scratch; building the graph does not come again.
             ratio = (spent + results["tuned"]["cpu_seconds"]) / results["scratch"]["cpu_seconds"]
             epochs = round(TRAINING_EPOCHS * ratio)

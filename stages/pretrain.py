@@ -32,23 +32,23 @@ def main(train: str, train_csv: str, unlabelled_csv: str, folder: str, pretrain_
     environment = devices.environment(strategy, **devices.determinism_settings(hardware))
     with preprocess.temporary_shards(manifest.read(unlabelled_csv), decoding) as unlabelled:
         images_of_pool = pool.Pool([train_images, *([shards.Images(unlabelled)] if unlabelled else [])])
-        facts = {"pool": images_of_pool.digest(), "images": len(images_of_pool), "environment": environment}
-        print(f"pretrain: {network.count_params():,} parameters, {facts['images']:,} images, ", end="")
-        print(f"{facts['images'] - len(train_images):,} of them without a label", flush=True)
+        pool_digest, count = images_of_pool.digest(), len(images_of_pool)
+        print(f"pretrain: {network.count_params():,} parameters, {count:,} images, ", end="")
+        print(f"{count - len(train_images):,} of them without a label", flush=True)
         checkpoint = Checkpoint(
-            checkpoint_path(digest, seed, settings, view_settings, architecture, hardware, environment, facts["pool"])
+            checkpoint_path(digest, seed, settings, view_settings, architecture, hardware, environment, pool_digest)
         )
+        folds = components.of_images(manifest.read(train_csv), train_images.ids)
         history = pretrain.pretrain(
-            network, images_of_pool, train_images.labels, components.of_images(manifest.read(train_csv), train_images.ids),
-            view_settings, seed, strategy, checkpoint, **settings,
-        )  # fmt: skip
+            network, images_of_pool, train_images.labels, folds, view_settings, seed, strategy, checkpoint, **settings
+        )
     if not devices.is_chief(strategy):
         print("pretrain: done; results are written by the chief worker")
         return
-    encoder.save(network, architecture, folder, **facts)
+    encoder.save(network, architecture, folder, pool=pool_digest, images=count, environment=environment)
     manifest.write(history.round(6), history_csv)
     checkpoint.path.unlink(missing_ok=True)  # pretraining is done
-    summary = pretrain.summarize(history, facts["images"], len(train_images))
+    summary = pretrain.summarize(history, count, len(train_images))
     atomic.write_metrics(pretrain_json, summary)
     print(f"pretrain: neighbor_accuracy {summary['neighbor_accuracy']:.4f} of training images")
 

@@ -16,9 +16,7 @@ from heldout.training import fit, optimization
 from heldout.training.checkpoint import Checkpoint, checkpoint_path
 
 
-def main(
-    train: str, val: str, classes_txt: str, start: str, folder: str, train_json: str, history_csv: str
-) -> None:
+def main(train: str, val: str, classes_txt: str, start: str, folder: str, train_json: str, history_csv: str) -> None:
     """Write the best epoch's weights, what is needed to build the network again, and how training went."""
     digest = code.check(__file__)
     params.check_versions("tensorflow", "keras", "numpy", "opencv-python-headless")

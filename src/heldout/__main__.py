@@ -34,7 +34,9 @@ def parser() -> argparse.ArgumentParser:
     )
     command.add_argument("--json", action="store_true", help="print JSON, one object a line, not a table")
     _add_comparisons(commands)
-    command = commands.add_parser("suggest", help="name the images without a label that are most worth labelling, as CSV")
+    command = commands.add_parser(
+        "suggest", help="name the images without a label that are most worth labelling, as CSV"
+    )
     command.add_argument("--n", type=_positive, default=50, metavar="N", help="how many (%(default)s)")
     command.add_argument(
         "--method", choices=("margin", "k_center"), default="margin",

@@ -114,7 +114,7 @@ def test_rows_of_a_csv_give_groups_and_splits_without_labels(large_photos):
 def test_an_empty_label_elsewhere_is_an_error(photos):
     Path("data/raw/labels.csv").write_text("path,label\ncat/0.jpg,cat\ncat/1.jpg,\n", encoding="utf-8")
     (photos / "more").mkdir()
-    with pytest.raises(ValueError, match="labels.csv line 3 has no label: give one, or remove the row"):
+    with pytest.raises(ValueError, match=r"labels.csv line 3 has no label: give one, or remove the row"):
         scan()
 
 

@@ -75,13 +75,13 @@ def test_without_an_encoder_nothing_changes_and_nothing_can_be_frozen(tmp_path):
     before = model.get_weights()
     assert encoder.transfer(model, CNN, str(tmp_path), start="pretrained", frozen=False) == ""
     assert all(np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True))
-    with pytest.raises(ValueError, match="transfer.frozen is true, but transfer.start is pretrained, which holds no"):
+    with pytest.raises(ValueError, match=r"transfer.frozen is true, but transfer.start is pretrained, which holds no"):
         encoder.transfer(model, CNN, str(tmp_path), start="pretrained", frozen=True)
 
 
 def test_keras_applications_have_no_encoder_to_pretrain():
     model = network(MODEL | {"architecture": "MobileNetV2", "weights": "none"}, (32, 32, 3))
-    with pytest.raises(ValueError, match="model.architecture is mobilenetv2: only cnn and resnet have an encoder"):
+    with pytest.raises(ValueError, match=r"model.architecture is mobilenetv2: only cnn and resnet have an encoder"):
         encoder.encoder(model)
 
 

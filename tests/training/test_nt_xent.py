@@ -26,7 +26,9 @@ def test_four_vectors_by_hand():
     second = tf.constant([[1.0, 0.0], [0.0, 1.0]])
     losses, correct = nt_xent(first, second, tf.ones(2), 0.5)
     expected = np.log(np.exp(2) + 2) - 2  # 0.2396
-    assert losses.numpy() == pytest.approx([expected, expected], abs=1e-6) and expected == pytest.approx(0.2396, abs=1e-4)
+    assert losses.numpy() == pytest.approx([expected, expected], abs=1e-6) and expected == pytest.approx(
+        0.2396, abs=1e-4
+    )
     assert correct.numpy().tolist() == [1, 1]
 
 

@@ -54,7 +54,8 @@ def scan(
         The index, sorted by path, with the columns id (md5), path, label, split, group and text (as given, or ''),
         width and height (pixels, as stored), bytes, format, orientation (EXIF, 1 to 8), channels, bits (of a channel),
         cluster (the lowest id of an image and its duplicates, or '' where it has none), and further columns of the
-        CSV (an image without a class has the label ''); the problems: path, kind, reason, remedy; the layout of the folder, and notes.
+        CSV (an image without a class has the label ''); the problems: path, kind, reason, remedy; the layout of the
+        folder, and notes.
 
     Raises:
         ValueError: where the layout is in doubt, or there is a problem or conflict that the params do not allow.

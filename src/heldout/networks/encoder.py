@@ -20,7 +20,7 @@ ARCHITECTURES = ("cnn", "resnet")
 
 
 def encoder(model: keras.Model) -> keras.Model:
-    """The layers of a model of `build.build` before its pooling, shared with it: pixels to features (n, h, w, channels).
+    """The layers of a model of `build.build` before its pooling, shared with it: pixels to (n, height, width, channels).
 
     Raises:
         ValueError: for a network of keras.applications, which comes with pretrained weights.
@@ -50,9 +50,7 @@ def with_projection(network: keras.Model, units: list[int]) -> keras.Model:
     return keras.Model(network.input, x, name="simclr")
 
 
-def transfer(
-    model: keras.Model, architecture: dict[str, Any], folder: str, *, start: str, frozen: bool
-) -> str:
+def transfer(model: keras.Model, architecture: dict[str, Any], folder: str, *, start: str, frozen: bool) -> str:
     """Start a model from a pretrained encoder, where the section `transfer` names one.
 
     Args:

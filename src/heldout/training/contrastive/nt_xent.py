@@ -26,9 +26,7 @@ def objective(temperature: float) -> steps.Objective:
     return compute
 
 
-def nt_xent(
-    first: tf.Tensor, second: tf.Tensor, mask: tf.Tensor, temperature: float
-) -> tuple[tf.Tensor, tf.Tensor]:
+def nt_xent(first: tf.Tensor, second: tf.Tensor, mask: tf.Tensor, temperature: float) -> tuple[tf.Tensor, tf.Tensor]:
     """The loss of each image of this replica, and how often its other view is nearest.
 
     Each view is to be told from both views of all other images of the step: of all replicas, whose embeddings are
