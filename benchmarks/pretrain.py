@@ -81,10 +81,10 @@ def cpu_seconds() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
-def train(
+def fitted(
     kind: str, labeled: shards.Images, test: shards.Images, seed: int, strategy: Any, epochs: int, weights: Path
-) -> dict[str, float]:
-    """Train a network, from the encoder's weights unless it is `scratch`; test accuracy and CPU seconds."""
+) -> tuple[Any, dict[str, float]]:
+    """A trained network, which began with the encoder's weights unless it is `scratch`; test accuracy and CPU seconds."""
     started = cpu_seconds()
     class_names = sorted(set(labeled.labels))
     fit.keras.utils.set_random_seed(seed)
@@ -106,7 +106,7 @@ def train(
     probabilities = np.concatenate([model(batch, training=False) for batch in test.batches()])
     seconds = cpu_seconds() - started
     accuracy = np.mean(probabilities.argmax(axis=1) == test.class_numbers(class_names))
-    return {"accuracy": float(accuracy), "cpu_seconds": seconds}
+    return model, {"accuracy": float(accuracy), "cpu_seconds": seconds}
 
 
 def pretrained(images: shards.Images, table: pd.DataFrame, seed: int, strategy: Any, options: Any, work: Path) -> float:
@@ -137,11 +137,13 @@ def run(options: argparse.Namespace, work: Path) -> pd.DataFrame:
             labeled_rows = draw_labeled(table[table["split"] == "train"], fraction, seed)
             labeled = write_shards(labeled_rows, options.size, work / f"labeled-{fraction}-{seed}")
             arguments = (labeled, test, seed, strategy)
-            results = {kind: train(kind, *arguments, TRAINING_EPOCHS, work) for kind in ("probe", "tuned", "scratch")}
+            results = {
+                kind: fitted(kind, *arguments, TRAINING_EPOCHS, work)[1] for kind in ("probe", "tuned", "scratch")
+            }
             # Steps cost what they cost from scratch; building the graph does not come again.
             ratio = (spent + results["tuned"]["cpu_seconds"]) / results["scratch"]["cpu_seconds"]
             epochs = round(TRAINING_EPOCHS * ratio)
-            results["scratch, equal time"] = train("scratch", *arguments, epochs, work)
+            results["scratch, equal time"] = fitted("scratch", *arguments, epochs, work)[1]
             for kind, result in results.items():
                 extra = spent if kind in ("probe", "tuned") else 0.0
                 row = {"images": len(labeled), "fraction": fraction, "seed": seed, "kind": kind} | result

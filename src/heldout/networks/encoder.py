@@ -20,7 +20,7 @@ ARCHITECTURES = ("cnn", "resnet")
 
 
 def encoder(model: keras.Model) -> keras.Model:
-    """The layers of a model of `build.build` before its pooling, shared with it: pixels to (n, height, width, channels).
+    """The layers of a model of `build.build` before its pooling, shared with it, which give features (n, h, w, c).
 
     Raises:
         ValueError: for a network of keras.applications, which comes with pretrained weights.
