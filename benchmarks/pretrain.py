@@ -84,7 +84,7 @@ def cpu_seconds() -> float:
 def fitted(
     kind: str, labeled: shards.Images, test: shards.Images, seed: int, strategy: Any, epochs: int, weights: Path
 ) -> tuple[Any, dict[str, float]]:
-    """A trained network, which began with the encoder's weights unless it is `scratch`; test accuracy and CPU seconds."""
+    """A trained network, which began with the encoder unless it is `scratch`; test accuracy and CPU seconds."""
     started = cpu_seconds()
     class_names = sorted(set(labeled.labels))
     fit.keras.utils.set_random_seed(seed)

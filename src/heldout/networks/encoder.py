@@ -16,6 +16,7 @@ with suppress_native_stderr():
 WEIGHTS, DESCRIPTION = "encoder.weights.h5", "encoder.json"
 # Of the section `model`: what an encoder is made of; the rest is of the layers after it.
 KEYS = ("architecture", "attention", "filters", "batch_norm", "depth", "width", "stem")
+NONE = "pretrained"  # the value of transfer.start that is no encoder
 ARCHITECTURES = ("cnn", "resnet")
 
 
@@ -66,10 +67,10 @@ def transfer(model: keras.Model, architecture: dict[str, Any], folder: str, *, s
     Raises:
         ValueError: where the encoder is of another architecture, or there is none to freeze.
     """
-    if not Path(folder, DESCRIPTION).is_file():
+    if start == NONE:
         if frozen:
             raise ValueError(
-                f"transfer.frozen is true, but transfer.start is {start}, which holds no encoder: set it to that of "
+                f"transfer.frozen is true, but transfer.start is {NONE}, which holds no encoder: set it to that of "
                 "the stage pretrain (`heldout recipe simclr`), or transfer.frozen to false"
             )
         return ""
@@ -115,7 +116,9 @@ def load(network: keras.Model, architecture: dict[str, Any], folder: str | Path)
         expected = describe(network, architecture)
         pretrained = {"image_shape": description["image_shape"], **description["model"]}
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} is missing or damaged: run `dvc checkout {folder}` or `dvc repro`") from error
+        raise ValueError(
+            f"{path} is missing or damaged: run `dvc checkout {folder}` or `dvc repro`, or set transfer.start to {NONE}"
+        ) from error
     for key, value in {"image_shape": expected["image_shape"], **expected["model"]}.items():
         if pretrained.get(key) != value:
             name = key if key == "image_shape" else f"model.{key}"
