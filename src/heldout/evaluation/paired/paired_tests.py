@@ -130,8 +130,12 @@ def smallest_detectable(images: float, discordance: float) -> float:
 
 
 def _power(count: int, discordance: float, difference: float) -> float:
-    """The probability that the exact test sees a difference; where it is larger than the discordance, that grows."""
-    discordance = max(discordance, difference)
+    """The probability that the exact test sees a difference.
+
+    With it the discordance grows: that of two independent models of accuracies a - d / 2 and a + d / 2 is
+    2 a (1 - a) + d^2 / 2, and none is smaller than the difference.
+    """
+    discordance = min(max(discordance + difference**2 / 2, difference), 1.0)
     spread = 8 * np.sqrt(count * discordance * (1 - discordance)) + 1
     first, last = max(0, int(count * discordance - spread)), min(count, int(count * discordance + spread))
     changed = np.arange(first, last + 1)
