@@ -16,7 +16,8 @@ SPLIT = {"method": "hash", "val": 0.2, "test": 0.2, "seed": 0, "on_leak": "error
 
 
 def scan(unlabelled: str = "more", **changed) -> index.Scan:
-    settings = {"layout": "auto", "group_pattern": "", "on_problem": "error", "on_conflict": "error"} | changed
+    settings = {"layout": "auto", "group_pattern": "", "captions": False, "on_problem": "error"}
+    settings = settings | {"on_conflict": "error"} | changed
     return index.scan(dir="data/raw", class_depth=1, max_megapixels=9, unlabelled=unlabelled, **settings)
 
 
