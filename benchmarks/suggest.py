@@ -2,10 +2,10 @@
 
 $ python benchmarks/suggest.py FOLDER [--size 48] [--n 50] [--seeds 3]
 
-FOLDER is as for benchmarks/pretrain.py, whose network, augmentation and first labels (2 %, by group) these are. A
-network is trained on the first labels; N more images are chosen among the other training images by margin, by k-center
-and at random; a new network is trained on the first and those N. Prints test accuracy, and the difference from random
-choice.
+FOLDER is as for benchmarks/pretrain.py, whose network and augmentation these are. A network is trained on the first
+labels, of 2 % of the images, drawn by group; N more images are chosen among the other training images by margin, by
+k-center and at random; a new network is trained on the first and those N. Prints test accuracy, and the difference from
+random choice.
 """
 
 import argparse
