@@ -38,13 +38,15 @@ def main(settings_json: str) -> None:
         time.sleep(settings["pause"])
 
     optimization.LearningRate.on_train_batch_end = print_step
-    strategy: tf.distribute.Strategy | None = None
+    strategies: dict[str, tf.distribute.Strategy] = {}  # a second of a kind would number its collectives from 0 again
     for run in settings["runs"]:
         hardware = run["sections"].pop("hardware")
-        if strategy is None or hardware["strategy"] != "multi_worker":
-            strategy = devices.configure_tensorflow(0, **hardware)
-        keras.utils.set_random_seed(0)  # a process is a worker of one strategy, which all its runs share
-        train(run, strategy)
+        name = hardware["strategy"]
+        if name not in strategies:
+            strategies[name] = devices.configure_tensorflow(0, **hardware)
+        keras.config.set_dtype_policy(hardware["precision"])
+        keras.utils.set_random_seed(0)
+        train(run, strategies[name])
         keras.backend.clear_session()
 
 
