@@ -6,7 +6,7 @@ LOCK := $(if $(GPU),requirements-gpu.lock,requirements.lock)
 VENV := .venv
 READY := $(VENV)/.ready-$(LOCK)
 BIN := $(VENV)/bin
-EXTRAS := --extra s3 --extra ssh --extra gs --extra azure --extra watch
+EXTRAS := --extra s3 --extra ssh --extra gs --extra azure --extra watch --extra search
 COMPILE := uv pip compile --quiet --universal --fork-strategy fewest --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header --group dev $(EXTRAS) $(UPGRADE)
 # What the stages write into DVC's cache: `make graph` writes this line.

@@ -112,7 +112,13 @@ def manifest_of(paths: list[str]) -> pd.DataFrame:
 
 
 def scan(folder: Path) -> pd.DataFrame:
-    settings = {"layout": "classes", "group_pattern": "", "on_problem": "skip", "on_conflict": "keep"}
+    settings = {
+        "layout": "classes",
+        "group_pattern": "",
+        "captions": False,
+        "on_problem": "skip",
+        "on_conflict": "keep",
+    }
     return index.scan(dir=str(folder), class_depth=1, max_megapixels=100, **settings)[0]
 
 

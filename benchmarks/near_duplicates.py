@@ -32,6 +32,7 @@ SETTINGS = {
     "layout": "classes",
     "class_depth": 1,
     "group_pattern": "",
+    "captions": False,
     "on_problem": "error",
     "on_conflict": "keep",
     "max_megapixels": 100,

@@ -30,7 +30,7 @@ Sections = dict[str, dict[str, Any]]
 # batches of 32, nothing augmented. A key that params.yaml gets later is missing here, and ends a run in one line.
 SECTIONS: Sections = {
     "data": {
-        "dir": "data/raw", "layout": "auto", "class_depth": 1, "group_pattern": "",
+        "dir": "data/raw", "layout": "auto", "class_depth": 1, "group_pattern": "", "captions": False,
         "on_problem": "error", "on_conflict": "error", "max_megapixels": 100,
     },
     "split": {"method": "hash", "val": 0.15, "test": 0.15, "seed": 0, "on_leak": "error"},

@@ -21,11 +21,12 @@ def main(
     code.check(__file__)
     params.check_versions("matplotlib", "numpy", "opencv-python-headless", "scikit-learn", "scipy")
     settings = params.section("evaluate", evaluate.evaluate)
+    looks = evaluate.search_looks(**params.section("searched", evaluate.search_looks))
     class_names = manifest.read_class_names(classes_txt)
     predicted = {split: probabilities.read(f"{predictions}/{split}") for split in ("val", "test")}
     manifests = {split: manifest.read(f"{splits}/{split}.csv") for split in ("train", "val", "test")}
     result = evaluate.evaluate(predicted, manifests, class_names, shards.Images(pixels), predictions, **settings)
-    atomic.write_metrics(f"{metrics_folder}/eval.json", result.scores)
+    atomic.write_metrics(f"{metrics_folder}/eval.json", result.scores | looks)
     atomic.write_metrics(f"{metrics_folder}/calibration.json", result.calibration)
     for name, table in result.tables.items():
         manifest.write(table, f"{metrics_folder}/{name}.csv")

@@ -18,8 +18,9 @@ def main(model_folder: str, test: str, predictions_csv: str, suspects_csv: str, 
     params.check_versions("tensorflow", "keras", "opencv-python-headless")
     settings = params.section("explain", saliency.explain)
     model, class_names = predictions.load_model(model_folder)
-    tables = [gallery.read(path) for path in (predictions_csv, suspects_csv)]
-    explanations = saliency.explain(model, shards.Images(test), class_names, *tables, **settings)
+    text = predictions.load_text(model_folder)
+    predicted, suspects = gallery.read(predictions_csv), gallery.read(suspects_csv)
+    explanations = saliency.explain(model, shards.Images(test), class_names, predicted, suspects, text, **settings)
     with atomic.replacing_folder(folder) as partial:
         manifest.write(explanations.table, partial / "images.csv")
         np.save(partial / "heatmaps.npy", explanations.heatmaps, allow_pickle=False)

@@ -9,6 +9,7 @@ from heldout.core import atomic, code, params
 from heldout.data import images, manifest, shards
 from heldout.evaluation import predictions
 from heldout.export import calibrate, export, predict
+from heldout.networks import tokenizer
 
 
 def main(model_folder: str, calibration_json: str, test: str, folder: str, export_json: str) -> None:
@@ -20,10 +21,12 @@ def main(model_folder: str, calibration_json: str, test: str, folder: str, expor
     calibration = calibrate.read(calibration_json)
     trained, class_names = predictions.load_model(model_folder)
     model = calibrate.calibrate(trained, calibration["temperature"])
+    text, images_of_test = predictions.load_text(model_folder), shards.Images(test)
     fingerprint = manifest.fingerprint(manifest.read(f"{test}/{shards.ROWS}"))
     description = {"class_names": class_names, "preprocess": preprocess, **calibration, "test_fingerprint": fingerprint}
+    description |= {"text": text | {"examples": tokenizer.examples(**text)}} if text else {}
     with atomic.replacing_folder(folder) as partial:
-        report = export.export(model, partial, shards.Images(test), **settings)
+        report = export.export(model, partial, images_of_test, tokenizer.tokens_of(images_of_test, text), **settings)
         atomic.write_text(partial / "labels.txt", "".join(f"{name}\n" for name in class_names))
         atomic.write_json(partial / predict.DESCRIPTION, description)
     atomic.write_metrics(export_json, export.metrics(report), digits=12)

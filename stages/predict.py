@@ -15,12 +15,15 @@ def main(processed: str, model_folder: str, folder: str) -> None:
     params.check_versions("tensorflow", "keras", "numpy", "opencv-python-headless")
     settings = params.section("predict", predictions.predict)
     model, class_names = predictions.load_model(model_folder)
+    text = predictions.load_text(model_folder)
     with atomic.replacing_folder(folder) as partial:
-        counts = predictions.predict(model, class_names, processed, partial, **settings)
+        counts = predictions.predict(model, class_names, processed, partial, text, **settings)
     for split, count in counts.items():
         print(f"predict: {count:,} {split} images")
     if settings["corruptions"]:
         print(f"predict: the test images under {', '.join(settings['corruptions'])}, five strengths each")
+    if text:
+        print("predict: the test images by their pixels alone, by their text alone, and with another image's text")
     if settings["test_time_augmentation"] != "none":
         kind = settings["test_time_augmentation"]
         print(

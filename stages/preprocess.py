@@ -8,6 +8,7 @@ import sys
 from heldout.core import code, params
 from heldout.data import images, manifest, preprocess
 from heldout.data.decode_cache import DecodeCache
+from heldout.networks import tokenizer
 
 
 def main(split_csv: str, folder: str) -> None:
@@ -18,12 +19,17 @@ def main(split_csv: str, folder: str) -> None:
     code.check(__file__)
     params.check_versions("opencv-python-headless", "pillow", "numpy")
     settings = params.section("preprocess", images.decode_and_resize)
+    with_texts = params.section("text", tokenizer.tokenize)["method"] != "none"
     rows = manifest.read(split_csv).sort_values(["id", "label"], ignore_index=True)
+    if with_texts and "text" not in rows:
+        raise ValueError("text.method is not none, but no image has a text: add a column text, or data.captions: true")
     cache = DecodeCache(settings)
-    preprocess.write_shards(rows, folder, cache, **settings)
+    preprocess.write_shards(rows, folder, cache, texts=with_texts, **settings)
     height, width, _ = cache.shape
     print(f"preprocess: {len(rows):,} images of {height} x {width} pixels in {folder}, ", end="")
     print(f"{len(rows) - cache.num_reused:,} decoded, {cache.num_reused:,} from the cache")
+    if with_texts:
+        print(f"preprocess: {(rows['text'] != '').sum():,} of them with a text")
 
 
 if __name__ == "__main__":

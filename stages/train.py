@@ -10,9 +10,9 @@ from heldout.augmentation import augment
 from heldout.core import atomic, code, params
 from heldout.data import manifest, shards
 from heldout.evaluation import diagnosis
-from heldout.networks import build, devices, pretrained
+from heldout.networks import build, devices, pretrained, tokenizer
 from heldout.networks.batch_norm import BatchNormalization
-from heldout.training import fit, optimization
+from heldout.training import fit, modality_dropout, optimization
 from heldout.training.checkpoint import Checkpoint, checkpoint_path
 
 
@@ -29,7 +29,10 @@ def main(
         "optimizer": params.section("optimizer", optimization.make_optimizer),
         "schedule": params.section("schedule", optimization.make_schedule),
         "fine_tune": params.section("fine_tune", fit.fine_tune_phase),
+        "text": params.section("text", tokenizer.tokenize),
+        "modality_dropout": params.section("modality_dropout", modality_dropout.drop),
     }
+    text = sections["text"] if sections["text"]["method"] != "none" else None
     architecture = params.section("model", build.build)
     weights = pretrained.weights_id(architecture["weights"], pretrained_folder)
     hardware = params.section("hardware", devices.configure_tensorflow)
@@ -37,7 +40,7 @@ def main(
     class_names = manifest.read_class_names(classes_txt)
     train_images, val_images = shards.Images(train), shards.Images(val)
     with strategy.scope():
-        model = build.build(train_images.image_shape, len(class_names), BatchNormalization, **architecture)
+        model = build.build(train_images.image_shape, len(class_names), BatchNormalization, text, **architecture)
     environment = devices.environment(strategy, **devices.determinism_settings(hardware))
     print(
         f"train: {model.count_params():,} parameters, {len(train_images):,} images, {environment['replicas']} x "
@@ -55,7 +58,8 @@ def main(
     with atomic.replacing(f"{folder}/model.weights.h5") as partial:
         model.save_weights(partial)
     description = {"class_names": class_names, "image_shape": train_images.image_shape, "model": architecture}
-    atomic.write_json(f"{folder}/model.json", description | {"environment": environment})
+    description |= {"environment": environment} | ({"text": text} if text else {})
+    atomic.write_json(f"{folder}/model.json", description)
     manifest.write(history.round(6), history_csv)
     checkpoint.path.unlink(missing_ok=True)  # training is done
     summary = fit.summarize(history, model.count_params())

@@ -122,16 +122,16 @@ def full_disk(tmp_path):
 
 def scan() -> pd.DataFrame:
     """The index of data/raw."""
-    settings = {"layout": "auto", "group_pattern": "", "on_problem": "error", "on_conflict": "error"}
+    settings = {"layout": "auto", "group_pattern": "", "captions": False, "on_problem": "error", "on_conflict": "error"}
     return index.scan(dir="data/raw", class_depth=1, max_megapixels=9, **settings)[0]
 
 
-def write_shards(rows: pd.DataFrame, folder: str, **changed) -> int:
+def write_shards(rows: pd.DataFrame, folder: str, texts: bool = False, **changed) -> int:
     """Preprocess as the stage does; how many images were decoded."""
     settings = PREPROCESS | changed
     rows = rows.sort_values(["id", "label"], ignore_index=True)
     cache = DecodeCache(settings)
-    preprocess.write_shards(rows, folder, cache, **settings)
+    preprocess.write_shards(rows, folder, cache, texts=texts, **settings)
     return len(rows) - cache.num_reused
 
 

@@ -32,8 +32,10 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--max-megapixels", type=float, default=100, metavar="M", help="refuse a larger image (%(default)s)"
     )
+    command.add_argument("--text", metavar="TEXT", help="what is known of the images in words, such as a title")
     command.add_argument("--json", action="store_true", help="print JSON, one object a line, not a table")
     _add_comparisons(commands)
+    _add_search(commands)
     commands.add_parser("summary", help="print the figures in metrics/ and where to look")
     command = commands.add_parser("doctor", help="say what is wrong: params.yaml, the images, DVC's files, the disks")
     command.add_argument("--fix", action="store_true", help="mend what a killed dvc left; exit 3 where that was needed")
@@ -79,6 +81,44 @@ def _add_comparisons(commands: argparse._SubParsersAction) -> None:
     command.add_argument("--runs", type=int, default=5, metavar="N", help="how many other seeds (%(default)s)")
 
 
+def _add_search(commands: argparse._SubParsersAction) -> None:
+    """The command and its options."""
+    command = commands.add_parser("search", help="look for better params on train and val, and confirm what is found")
+    command.add_argument("space", metavar="SPACE", help="a file of keys and what to try, such as spaces/default.yaml")
+    command.add_argument(
+        "--budget", type=_positive, required=True, metavar="N", help="epochs' worth of images, of each search"
+    )
+    command.add_argument(
+        "--method", choices=["tpe", "nsga2", "evolution", "random"], default="tpe",
+        help="beside which random search gets as much (%(default)s)",
+    )  # fmt: skip
+    command.add_argument("--repeats", type=_positive, default=3, metavar="R", help="searches a method (%(default)s)")
+    command.add_argument("--seed", type=int, default=0, metavar="S", help="of the searches (%(default)s)")
+    command.add_argument("--jobs", type=_positive, default=1, metavar="J", help="trials at once (%(default)s)")
+    command.add_argument("--halving", action="store_true", help="end a trial early that is behind at epochs 2, 6, 18")
+    command.add_argument(
+        "--against", choices=["parameters", "multiply_adds"], default="parameters",
+        help="what the Pareto front, and nsga2, hold accuracy against (%(default)s)",
+    )  # fmt: skip
+    command.add_argument(
+        "--confirm", type=_positive, default=3, metavar="K", help="new seeds of each of the best three (%(default)s)"
+    )
+    command.add_argument(
+        "--file", default="metrics/search.jsonl", metavar="FILE", help="of the trials; it is gone on with (%(default)s)"
+    )
+    command.add_argument("--latency", action="store_true", help="time the front's networks as TFLite, on this machine")
+    command.add_argument("--apply", action="store_true", help="put the winner into params.yaml, if it is better there")
+    command.add_argument(
+        "--queue", type=_positive, default=0, metavar="K", help="queue the best K for `dvc queue start`, up to train"
+    )
+
+
+def _search(options: argparse.Namespace) -> int:
+    from heldout.commands import search
+
+    return search.search(options)
+
+
 def _compare(options: argparse.Namespace) -> int:
     from heldout.commands import compare
 
@@ -95,7 +135,7 @@ def _predict(options: argparse.Namespace) -> int:
     from heldout.export.predict import predict
 
     errors = 0
-    for row in predict(options.paths, options.export, options.top, options.max_megapixels):
+    for row in predict(options.paths, options.export, options.top, options.max_megapixels, options.text):
         errors += "error" in row
         if options.json:
             print(json.dumps(row, ensure_ascii=False))
@@ -179,6 +219,7 @@ COMMANDS = {
     "predict": _predict,
     "compare": _compare,
     "noise": _noise,
+    "search": _search,
     "summary": _summary,
     "doctor": _doctor,
     "cache": _cache,

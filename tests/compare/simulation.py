@@ -1,4 +1,4 @@
-"""Simulated exams of two models, by the tests and by benchmarks/compare.py."""
+"""Simulated exams of two models, and of recipes over seeds, by the tests and by benchmarks."""
 
 import numpy as np
 from scipy import stats
@@ -17,3 +17,13 @@ def pair(generator: np.random.Generator, images: int, base: float, head: float, 
         own, shared = generator.normal(size=(2, images))
         sides.append(stats.norm.cdf((own + shared[group] + common) / np.sqrt(3)) < accuracy)
     return *sides, group if grouped else None
+
+
+def runs_of(
+    generator: np.random.Generator, seeds: int, images: int, by_seed: float, by_image: float, shift: float = 0.0
+) -> np.ndarray:
+    """Whether each run predicts each image, bool (seeds, images): what the image is worth is the same for all runs of
+    all recipes."""
+    difficulty = np.random.default_rng(7).normal(0, by_image, images)
+    luck = generator.normal(0, by_seed, seeds)[:, None]
+    return generator.normal(size=(seeds, images)) + difficulty + luck + 1 + shift > 0

@@ -9,8 +9,9 @@ import pytest
 from conftest import execute, write_image
 from revisions_of import commit, repository, table, write
 
-from heldout.compare import comparison, gates, html, outputs, revisions
+from heldout.compare import comparison, gates, revisions
 from heldout.compare.comparison import Comparison
+from heldout.compare.report import html, outputs
 
 RIGHT = "aaaaabbbbbccccc" * 4
 BASE = RIGHT[:40] + "a" * 20  # of the last 20, five are right
@@ -33,8 +34,15 @@ def compare(folder, **settings) -> Comparison:
 def test_the_same_predictions(folder):
     compared = compare(folder)
     assert compared.exam.is_same and len(compared.images) == 0 and compared.causes.empty
-    assert comparison.verdict(compared).startswith("no detectable difference: accuracy 0.7500 to 0.7500 (+0.0000 [")
-    assert "unknown: there is no metrics/noise.json (`heldout noise --runs 5`)" in comparison.verdict(compared)
+    line = "no difference: both sides have the same trained model, accuracy 0.7500 on 60 common test images"
+    assert comparison.verdict(compared) == line
+
+
+def test_whether_another_seed_would_give_as_much_is_unknown_where_nobody_measured_it(folder):
+    write(folder, table(RIGHT), seed=1)
+    assert comparison.verdict(compare(folder)).endswith(
+        "unknown: there is no metrics/noise.json (`heldout noise --runs 5`)"
+    )
 
 
 def test_a_better_model_and_what_did_it(folder):
@@ -58,7 +66,7 @@ def test_a_relabelled_test_is_no_worse_model(folder):
     write(folder, table(BASE, labels))
     compared = compare(folder)
     assert len(compared.exam.relabelled) == 5 and not compared.exam.is_same
-    assert comparison.verdict(compared).startswith("no detectable difference: accuracy 0.7273 to 0.7273")
+    assert comparison.verdict(compared).startswith("no difference: both sides have the same trained model")
     assert "5 relabelled" in outputs.text(compared, [])
     assert next(gates.failures(compared, same_exam=True)).startswith(
         "--same-exam: 0 test images were added, 0 removed, 5"
@@ -77,6 +85,7 @@ def test_too_small_an_overlap_gets_no_verdict(folder):
 
 
 def test_not_worse_within_a_margin(folder):
+    write(folder, table(BASE), seed=1)
     assert comparison.verdict(compare(folder, margin=0.2)).startswith("not worse: ")
     assert "not shown to be within the margin of 0.001" in comparison.verdict(compare(folder, margin=0.001))
 
@@ -104,6 +113,10 @@ def test_noise_of_this_recipe_and_of_another(folder):
     assert "; more than another seed would give (± 0.0033, from 9 other seeds)" in comparison.verdict(compare(folder))
     (folder / noise.NOISE_JSON).write_text(json.dumps(measured | {"recipe": "other"}))
     assert "unknown: metrics/noise.json is of another recipe" in comparison.verdict(compare(folder))
+    # An edit of the code that gave the same predictions with the same seed made no other recipe.
+    same = measured | {"recipe": "other", "predictions": noise.predictions_md5(revisions.read("base", folder))}
+    (folder / noise.NOISE_JSON).write_text(json.dumps(same))
+    assert "from 3 other seeds" in comparison.verdict(compare(folder))
 
 
 def test_the_recipe_is_all_but_the_seed(folder):
@@ -115,6 +128,46 @@ def test_the_recipe_is_all_but_the_seed(folder):
     for changed in ({"epochs": 4}, {"code": "2"}, {"images": "6"}):
         write(folder, table(RIGHT), **changed)
         assert noise.recipe_digest(revisions.read(None, folder)) != first
+
+
+def test_slices_are_tested_with_the_classes(folder):
+    """All that broke is dark: of the classes none differs once corrected, of the slices that one does."""
+    dark = [["bright", "dark"][number % 5 == 0] for number in range(60)]
+    broken = "".join("x" if side == "dark" else letter for letter, side in zip(RIGHT, dark, strict=True))
+    write(folder, table(RIGHT, slice_brightness=dark))
+    commit(folder, "slices")
+    write(folder, table(broken, slice_brightness=dark))
+    compared = comparison.compare(revisions.read("slices", folder), revisions.read(None, folder), root=folder)
+    first = compared.subsets.iloc[0]
+    assert [first["cut"], first["value"], first["broken"]] == ["brightness", "dark", 12]
+    assert compared.subsets["cut"].tolist().count("class") == 3 and len(compared.subsets) == 5
+    assert "brightness dark 1.000 to 0.000" in outputs.markdown(compared, [])
+    # A side of an older heldout has no slices: those of the other count.
+    older = comparison.compare(revisions.read("base", folder), revisions.read(None, folder), root=folder)
+    assert set(older.subsets["cut"]) == {"class", "brightness"}
+
+
+def test_a_side_of_before_has_no_ranks(folder):
+    older = table(BASE).drop(columns="label_rank")
+    write(folder, older)
+    compared = compare(folder)
+    assert comparison.verdict(compared).startswith("no difference: ")
+    assert not any("top" in name for name in compared.metrics["metric"])
+    write(folder, older.drop(columns="confidence"))
+    with pytest.raises(
+        ValueError, match=r"predictions.csv of the work tree lacks the column confidence: run `dvc repro`"
+    ):
+        compare(folder)
+
+
+def test_an_image_in_two_classes_is_matched_by_both(folder):
+    """split.on_conflict: keep leaves the same bytes under two labels."""
+    twice = table(BASE)
+    twice.loc[20, "id"] = twice.loc[0, "id"]  # labelled a and b
+    write(folder, twice)
+    commit(folder, "twice")
+    compared = comparison.compare(revisions.read("twice", folder), revisions.read(None, folder), root=folder)
+    assert compared.exam.is_same and len(compared.exam.common) == 60
 
 
 def test_markdown_is_thirty_lines_at_most_whatever_the_classes_are_called(folder):

@@ -119,7 +119,14 @@ def test_the_index_lists_what_cannot_be_read(photos):
     }
     for name, content in files.items():
         Path("data/raw/cat", name).write_bytes(content)
-    settings = {"dir": "data/raw", "layout": "auto", "class_depth": 1, "group_pattern": "", "max_megapixels": 100}
+    settings = {
+        "dir": "data/raw",
+        "layout": "auto",
+        "class_depth": 1,
+        "group_pattern": "",
+        "captions": False,
+        "max_megapixels": 100,
+    }
     table, listed = index.scan(on_problem="skip", on_conflict="error", **settings)[:2]
     assert len(table) == 24
     reasons = {Path(path).name: reason for path, reason in zip(listed["path"], listed["reason"], strict=True)}

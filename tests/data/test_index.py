@@ -13,13 +13,15 @@ import pytest
 from conftest import write_image
 from PIL import Image
 
-from heldout.data import index
+from heldout.data import components, index
+from heldout.data import split as splitting
 
 SETTINGS = {
     "dir": "data/raw",
     "layout": "auto",
     "class_depth": 1,
     "group_pattern": "",
+    "captions": False,
     "on_problem": "error",
     "on_conflict": "error",
     "max_megapixels": 100,
@@ -226,11 +228,39 @@ def test_a_folder_of_copies_beside_the_classes_is_named(large):
     assert set(problems["kind"]) == {"stray"} and len(problems) == 3
 
 
-def test_identical_images_in_two_groups_are_an_error(photos):
+def test_identical_images_join_their_groups_and_the_split_counts_them_once(photos):
     Path("data/raw/cat/1.jpg").write_bytes(Path("data/raw/cat/0.jpg").read_bytes())
-    message = r"cat/1\.jpg and data/raw/cat/0\.jpg are the same image in the groups '1' and '0': remove one"
-    with pytest.raises(ValueError, match=message):
-        scan(group_pattern=r"(\d)\.jpg")
+    result = index.scan(**(SETTINGS | {"group_pattern": r"(\d)\.jpg"}))
+    table, notes = result.images, result.notes
+    assert len(table) == 24 and notes == ["1 identical images join groups, which stay on one side of the split"]
+    reason = "has the same bytes as data/raw/cat/0.jpg, which joins the groups '0' and '1'"
+    assert result.problems[["path", "kind", "reason"]].to_numpy().tolist() == [["data/raw/cat/1.jpg", "copy", reason]]
+    component = components.label(table)
+    assert component[table["group"] == "0"].nunique() == 1
+    assert set(component[table["group"] == "1"]) == set(component[table["group"] == "0"])
+    for seed in range(20):
+        splits, _ = splitting.assign(table, method="hash", val=0.3, test=0.3, seed=seed, on_leak="error")
+        assert splits[table["group"].isin(["0", "1"])].nunique() == 1
+
+
+def test_a_copy_without_a_group_is_of_the_others_group(photos):
+    Path("data/raw/cat/1.jpg").write_bytes(Path("data/raw/cat/0.jpg").read_bytes())
+    lines = ["path,label,group", *(f"{name}/{n}.jpg,{name}," for name in ("dog", "wolf") for n in range(8))]
+    Path("data/raw/labels.csv").write_text("\n".join([*lines, "cat/0.jpg,cat,", "cat/1.jpg,cat,rex"]))
+    table, problems = scan()
+    assert table.loc[table["label"] == "cat", ["path", "group"]].to_numpy().tolist() == [["data/raw/cat/1.jpg", "rex"]]
+    assert kinds(problems)["data/raw/cat/0.jpg"] == "copy"
+
+
+def test_identical_images_keep_the_texts_of_all(photos):
+    for name in ("1", "2", "3"):
+        Path(f"data/raw/cat/{name}.jpg").write_bytes(Path("data/raw/cat/0.jpg").read_bytes())
+    texts = {"cat/0": "a tabby", "cat/1": "", "cat/2": "on a mat", "cat/3": "a tabby", "dog/0": "a dog"}
+    lines = [f"{path}.jpg,{path[:3]},{text}" for path, text in texts.items()]
+    Path("data/raw/labels.csv").write_text("\n".join(["path,label,text", *lines]))
+    table, problems = scan()
+    assert table["text"].tolist() == ["a tabby / on a mat", "a dog"]
+    assert sorted(kinds(problems).values()).count("copy") == 3
 
 
 def test_folders_that_hold_too_little(photos):

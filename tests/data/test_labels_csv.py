@@ -68,6 +68,7 @@ def test_the_order_of_columns_and_others_beside_them(photos):
         layout="auto",
         class_depth=1,
         group_pattern="",
+        captions=False,
         on_problem="error",
         on_conflict="error",
         max_megapixels=9,

@@ -44,6 +44,20 @@ def test_names_change_no_byte(rows, monkeypatch):
     assert contents("before") == contents("after")
 
 
+def test_a_text_is_part_of_the_shards_only_where_it_is_on(rows):
+    texts = [f"photo {number}" for number in range(24)]
+    write_shards(rows, "plain")
+    write_shards(rows.assign(text=texts), "off")
+    write_shards(rows.assign(text=texts), "on", texts=True)
+    assert contents("plain") == contents("off") and contents("plain", "*.npy") == contents("on", "*.npy")
+    plain, stored = shards.Images("plain"), shards.Images("on")
+    assert plain.texts is None
+    expected = dict(zip(rows["id"], texts, strict=True))
+    assert stored.texts.tolist() == [expected[identity] for identity in stored.ids]
+    write_shards(rows.assign(text=[*texts[1:], "edited"]), "edited", texts=True)
+    assert len({plain.digest(), stored.digest(), shards.Images("edited").digest()}) == 3
+
+
 def test_an_added_image_changes_one_shard(rows, monkeypatch):
     monkeypatch.setattr(shards, "SHARD_BYTES", 5 * 10 * 12 * 3)
     write_shards(rows, "before")

@@ -73,7 +73,7 @@ def test_a_bad_slice_is_found(group_size):
     wrong, groups = exam(rng, 1000, 0.95, 0.2 * (group_size > 1), group_size)
     cuts = cuts_of(rng, groups)
     wrong |= (cuts[0].codes == 3) & (rng.random(1000) < 0.3)
-    table = slices.compare(wrong, cuts, groups, 20)
+    table = slices.slices(wrong, cuts, groups, 20)
     assert table["flagged"].tolist() == [True] + [False] * 22
     assert tuple(table.loc[0, ["slice", "value"]]) == ("class", "3")
     images, accuracy, rest = table.loc[0, ["images", "accuracy", "rest_accuracy"]]
@@ -86,7 +86,7 @@ def test_a_bad_slice_is_found(group_size):
 def test_a_group_is_compared_by_its_images_and_nothing_else_within_one_is_flagged():
     groups = np.repeat(np.arange(10), 30)
     wrong = (groups == 4) & (np.arange(300) % 3 > 0)
-    table = slices.compare(wrong, [text_cut("group", groups), text_cut("site", groups)], groups, 20)
+    table = slices.slices(wrong, [text_cut("group", groups), text_cut("site", groups)], groups, 20)
     assert table[table["flagged"]][["slice", "value"]].to_numpy().tolist() == [["group", "4"]]
     assert (table.loc[table["slice"] == "site", "p_value"] > 0.09).all()
 
@@ -118,10 +118,10 @@ def test_the_cluster_robust_statistic_is_that_of_the_definition():
 def test_too_small_and_all():
     wrong = np.zeros(30, bool)
     cuts = [text_cut("class", np.array([0] * 19 + [1] * 11)), text_cut("site", np.zeros(30, int))]
-    table = slices.compare(wrong, cuts, np.arange(30), 20)
+    table = slices.slices(wrong, cuts, np.arange(30), 20)
     assert table.columns.tolist() == slices.COLUMNS and not len(table)
     assert slices.describe(table) == "no slice has enough images to be looked at (evaluate.min_slice)"
-    table = slices.compare(wrong, cuts[:1], np.arange(30), 11)
+    table = slices.slices(wrong, cuts[:1], np.arange(30), 11)
     assert slices.describe(table) == "no slice is worse than the rest by more than chance (2 looked at)"
 
 
@@ -145,8 +145,26 @@ def drawn(tmp_path):
     return table, test.sample(frac=1, random_state=0), test.iloc[:1], shards.Images(tmp_path)
 
 
+def sliced(table, test, train, images, columns):
+    wrong = (table["label"] != table["predicted"]).to_numpy()
+    return slices.slices(wrong, slices.cuts(table, test, train, images, columns), np.arange(len(table)), 5)
+
+
+def test_members_are_a_word_an_image(drawn):
+    members = slices.members(slices.cuts(*drawn, ["site", "age"]))
+    assert list(members) == [
+        *("slice_aspect", "slice_brightness", "slice_sharpness", "slice_near_duplicate_of_train"),
+        *("slice_site", "slice_age"),
+    ]
+    assert (
+        members["slice_brightness"].tolist() == ["darkest"] * 10 + ["second"] * 10 + ["third"] * 10 + ["brightest"] * 10
+    )
+    assert set(members["slice_aspect"]) == {"0.5", "2"} and members["slice_site"].tolist() == ["x", "y"] * 20
+    assert members["slice_age"][-1] == "" and members["slice_age"][0] == "lowest"
+
+
 def test_every_cut(drawn):
-    table = slices.slices(*drawn, min_slice=5, columns=["site", "age", "grade"])
+    table = sliced(*drawn, ["site", "age", "grade"])
     rows = table.set_index(["slice", "value"])
     assert rows.loc[("aspect", "2"), "accuracy"] == 0 and rows.loc[("aspect", "0.5"), "accuracy"] == 1
     assert rows.loc[("near_duplicate_of_train", "yes"), "images"] == 20
@@ -156,18 +174,18 @@ def test_every_cut(drawn):
     assert "size" not in rows.index and "class" not in rows.index  # all images are in one slice
     assert rows.loc[("aspect", "2"), "p_value"] == pytest.approx(1 / 137846528820)  # of 40 over 20 draws
     assert rows["flagged"].sum() == 7
-    again = slices.slices(*drawn, min_slice=5, columns=["site", "age", "grade"])
+    again = sliced(*drawn, ["site", "age", "grade"])
     assert table.to_csv() == again.to_csv()
 
 
 def test_a_column_that_is_not_there(drawn):
     with pytest.raises(ValueError, match=r"names 'Site', which is no column of .*test.csv: expected site, age, grade$"):
-        slices.slices(*drawn, min_slice=5, columns=["Site"])
+        slices.cuts(*drawn, ["Site"])
     table, test, train, images = drawn
     with pytest.raises(ValueError, match=r"the images' CSV has no further columns$"):
-        slices.slices(table, test[["id", "label", "width"]], train, images, min_slice=5, columns=["label"])
+        slices.cuts(table, test[["id", "label", "width"]], train, images, ["label"])
     with pytest.raises(ValueError, match="not of the images of"):
-        slices.slices(table.iloc[::-1], test, train, images, min_slice=5, columns=[])
+        slices.cuts(table.iloc[::-1], test, train, images, [])
 
 
 def test_appearance_by_hand(drawn):

@@ -157,7 +157,7 @@ def test_report_of_a_change(reported):
 
 def test_report_without_a_change(reported):
     output = script(reported, "report", "main")
-    assert "no detectable difference: accuracy 0.8000 to 0.8000" in output
+    assert "no difference: both sides have the same trained model, accuracy 0.8000 on 100" in output
     assert "no param, code, version or data differs" in output and "Unproven" not in output
 
 

@@ -31,6 +31,7 @@ BY_HAND: dict[str, Any] = {
     "model.architecture": "resnet",
     "model.weights": "none",
     "predict.corruptions": ["blur"],
+    "searched.md5": "0" * 32,
 }
 
 

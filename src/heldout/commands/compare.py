@@ -3,7 +3,8 @@
 import argparse
 import sys
 
-from heldout.compare import attribution, comparison, gates, html, noise, outputs, revisions
+from heldout.compare import attribution, comparison, gates, noise, revisions
+from heldout.compare.report import html, outputs
 from heldout.core import atomic
 
 

@@ -35,12 +35,27 @@ def apply(name: str, settings: list[str], path: str | Path = "params.yaml", fold
             f"there is no recipe {name!r} in {folder}/: expected {', '.join(known) or 'a file NAME.yaml there'}"
         )
     recipe = params.load(Path(folder, f"{name}.yaml"))
+    return put([*_flat_items(recipe), *map(_parse_setting, settings)], path)
+
+
+def put(values_by_name: list[tuple[str, Any]], path: str | Path = "params.yaml") -> list[str]:
+    """Put values into params.yaml, with its comments kept, once they are checked as a stage would.
+
+    Args:
+        values_by_name: each with its key, SECTION.KEY or KEY at the top level.
+        path: params.yaml.
+
+    Returns:
+        A line for each value that has changed: old and new.
+
+    Raises:
+        ValueError: where a key is not known, or a value is not what its section holds.
+    """
     params.load(path)  # says what is wrong with it, if anything
     round_trip = YAML()
     round_trip.preserve_quotes, round_trip.width = True, 4096
     sections = round_trip.load(Path(path).read_text(encoding="utf-8"))
     changed = []
-    values_by_name = [*_flat_items(recipe), *map(_parse_setting, settings)]
     for dotted, value in values_by_name:
         section, dot, key = dotted.rpartition(".")
         values = sections.get(section) if dot else sections

@@ -6,6 +6,8 @@ from math import factorial
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from heldout.compare import causes, revisions, runs
 from heldout.compare.revisions import Revision
 
@@ -101,10 +103,11 @@ def _exchange(folder: Path, head: Revision, taken: tuple[str, ...]) -> None:
 
 def _accuracies(results: dict[tuple[str, ...], Revision]) -> tuple[int, dict[tuple[str, ...], float]]:
     """How many images all runs were tested on under one label, and the accuracy of each run on those."""
-    tables = {key: revision.predictions.set_index("id") for key, revision in results.items()}
-    keys = [set(zip(table.index, table["label"], strict=True)) for table in tables.values()]
-    common = sorted(set.intersection(*keys))
+    tables = {key: revision.predictions.set_index(["id", "label"]) for key, revision in results.items()}
+    common = sorted(set.intersection(*(set(table.index) for table in tables.values())))
     if not common:
         raise ValueError("the runs have no test image in common: nothing can be divided")
-    rows = {key: table.loc[[identity for identity, _ in common]] for key, table in tables.items()}
-    return len(common), {key: float((table["label"] == table["predicted"]).mean()) for key, table in rows.items()}
+    labels = np.array([label for _, label in common], object)
+    return len(common), {
+        key: float((table.loc[common, "predicted"].to_numpy(object) == labels).mean()) for key, table in tables.items()
+    }

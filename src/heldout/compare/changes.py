@@ -6,10 +6,11 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from heldout.compare.paired_tests import group_sums, sign_flip
 from heldout.evaluation import metrics
+from heldout.evaluation.paired.paired_tests import group_sums, sign_flip
 
 MIN_IMAGES = 10  # of a subset that is tested
+CLASS, SLICE = "class", "slice_"
 
 
 def by_image(common: pd.DataFrame) -> pd.DataFrame:
@@ -32,25 +33,27 @@ def by_image(common: pd.DataFrame) -> pd.DataFrame:
     return table.iloc[order][columns].reset_index(drop=True)
 
 
-def by_subset(common: pd.DataFrame, columns: tuple[str, ...] = ("label",)) -> pd.DataFrame:
-    """A row for each class, and each value of further columns: images, accuracy on either side, fixed, broken, the
-    p-value of no difference there, and the q-value that holds it against all rows (Benjamini and Hochberg 1995).
+def by_subset(common: pd.DataFrame) -> pd.DataFrame:
+    """A row for each class, and each slice of HEAD's images (`slices.members`): images, accuracy on either side, fixed,
+    broken, the p-value of no difference there, and the q-value that holds it against all rows (Benjamini and Hochberg
+    1995).
 
     Args:
         common: of `exam.match`.
-        columns: whose values part the images.
 
     Returns:
-        the rows by p-value; those of fewer than MIN_IMAGES images are not tested (p and q are NaN) and come last.
+        cut (`class`, or how the images were cut), value, and the above, by p-value; the rows of fewer than MIN_IMAGES
+        images are not tested (p and q are NaN) and come last.
     """
-    rows = [row for column in columns for row in _subsets(common, column)]
-    names = ["column", "value", "images", "base", "head", "fixed", "broken", "p_value"]
+    columns = {"label": CLASS} | {name: name.removeprefix(SLICE) for name in common if name.startswith(SLICE)}
+    rows = [(name, *row) for column, name in columns.items() for row in _subsets(common, column)]
+    names = ["cut", "value", "images", "base", "head", "fixed", "broken", "p_value"]
     table = pd.DataFrame(rows, columns=names)
     tested = table["p_value"].notna()
     table["q_value"] = np.nan
     if tested.any():
         table.loc[tested, "q_value"] = stats.false_discovery_control(table.loc[tested, "p_value"])
-    return table.sort_values(["p_value", "column", "value"], kind="stable", ignore_index=True)
+    return table.sort_values(["p_value", "cut", "value"], kind="stable", ignore_index=True)
 
 
 def by_confusion(common: pd.DataFrame) -> pd.DataFrame:
@@ -78,8 +81,10 @@ def _subsets(common: pd.DataFrame, column: str) -> Iterator[tuple]:
     groups = metrics.group_numbers(common)
     change = head.astype(np.int64) - base.astype(np.int64)
     for value, positions in sorted(common.groupby(column).indices.items()):
+        if value == "":
+            continue
         tested = len(positions) >= MIN_IMAGES
         p_value = sign_flip(group_sums(change[positions], groups[positions])[0]) if tested else np.nan
         fixed, broken = int((change[positions] > 0).sum()), int((change[positions] < 0).sum())
         accuracies = float(base[positions].mean()), float(head[positions].mean())
-        yield column, value, len(positions), *accuracies, fixed, broken, p_value
+        yield value, len(positions), *accuracies, fixed, broken, p_value

@@ -6,12 +6,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from heldout.compare import causes, changes, exam, noise, paired_metrics, paired_tests, recipes
+from heldout.compare import causes, changes, exam, manifests, noise, paired_metrics, recipes
 from heldout.compare.attribution import Attribution
 from heldout.compare.exam import Exam
-from heldout.compare.paired_tests import ALPHA, Difference
 from heldout.compare.revisions import Revision
 from heldout.evaluation import metrics
+from heldout.evaluation.paired import paired_tests
+from heldout.evaluation.paired.paired_tests import ALPHA, Difference
 
 MAIN_BRANCHES = ("origin/HEAD", "origin/main", "main", "origin/master", "master")
 COSTS = ("parameters", "epochs", "bytes")  # what the names of the metrics of train and export end with
@@ -19,7 +20,9 @@ COSTS = ("parameters", "epochs", "bytes")  # what the names of the metrics of tr
 
 class Comparison(NamedTuple):
     """What `compare` finds. `metrics` has a row a metric (name, base, head, difference, low, high); `models` is None
-    where the exams share too little, `recipes` where the spread over seeds is unknown, and `recipes_note` says why."""
+    where the exams share too little, `recipes` where the spread over seeds is unknown, and `recipes_note` says why.
+    `splits` is of `manifests.by_split`; `trained_on` counts the images of one side's test that are in the other's train
+    or val; both are None where the manifests are not here."""
 
     base: Revision
     head: Revision
@@ -33,6 +36,8 @@ class Comparison(NamedTuple):
     subsets: pd.DataFrame
     confusions: pd.DataFrame
     causes: pd.DataFrame
+    splits: pd.DataFrame | None
+    trained_on: int | None
     outputs: dict[str, list[str]]
     costs: pd.DataFrame
     num_looks: int
@@ -57,6 +62,7 @@ def compare(base: Revision, head: Revision, *, margin: float = 0.0, root: str | 
     models = paired_tests.correct(right_base, right_head, groups) if matched.is_enough else None
     recipe, note = _recipes(base, head, models)
     num_looks = _looks(root, head)
+    splits, trained_on = _splits(base, head, matched, root)
     accuracy = float(right_head.mean()) if len(common) else 0.0
     error = float(np.sqrt(accuracy * (1 - accuracy) / max(len(common), 1)))
     return Comparison(
@@ -67,11 +73,13 @@ def compare(base: Revision, head: Revision, *, margin: float = 0.0, root: str | 
         accuracies=(float(right_base.mean()), float(right_head.mean())) if len(common) else (0.0, 0.0),
         recipes=recipe,
         recipes_note=note,
-        metrics=paired_metrics.differences(common, groups) if matched.is_enough else paired_metrics.EMPTY,
+        metrics=paired_metrics.differences(common, groups, _top_k(head)) if matched.is_enough else paired_metrics.EMPTY,
         images=changes.by_image(common),
         subsets=changes.by_subset(common),
         confusions=changes.by_confusion(common),
         causes=causes.differences(base, head),
+        splits=splits,
+        trained_on=trained_on,
         outputs=causes.changed_outputs(base, head),
         costs=_costs(base, head),
         num_looks=num_looks,
@@ -89,6 +97,8 @@ def word(difference: Difference, margin: float = 0.0) -> str:
 
 def heading(comparison: Comparison) -> str:
     """The verdict on the two models in a word or three."""
+    if _same_model(comparison) and comparison.images.empty:
+        return "no difference"
     return "no verdict" if comparison.models is None else word(comparison.models, comparison.margin)
 
 
@@ -101,9 +111,12 @@ def verdict(comparison: Comparison) -> str:
             "too few to compare"
         )
     difference, (base, head) = comparison.models, comparison.accuracies
+    images = f"on {len(comparison.exam.common):,} common test images"
+    if _same_model(comparison) and comparison.images.empty:
+        return f"no difference: both sides have the same trained model, accuracy {base:.4f} {images}"
     line = (
         f"{word(difference, comparison.margin)}: accuracy {base:.4f} to {head:.4f} ({difference.value:+.4f} "
-        f"[{difference.low:+.4f}, {difference.high:+.4f}]) on {len(comparison.exam.common):,} common test images, "
+        f"[{difference.low:+.4f}, {difference.high:+.4f}]) {images}, "
         f"which show {difference.smallest_detectable:.3f} or more"
     )
     if comparison.margin and word(difference, comparison.margin) == "no detectable difference":
@@ -111,7 +124,14 @@ def verdict(comparison: Comparison) -> str:
     return f"{line}; {_recipe_words(comparison)}"
 
 
+def _same_model(comparison: Comparison) -> bool:
+    """Whether there is nothing that a seed could have changed."""
+    return "train" in comparison.head.lock and "train" not in comparison.outputs
+
+
 def _recipe_words(comparison: Comparison) -> str:
+    if _same_model(comparison):
+        return "both sides have the same trained model"
     found = comparison.recipes
     if found is None:
         return f"whether another seed would give as much is unknown: {comparison.recipes_note}"
@@ -130,8 +150,7 @@ def _recipes(base: Revision, head: Revision, models: Difference | None) -> tuple
         measured = side.metrics["noise"]
         if not measured:
             continue
-        digests = {noise.recipe_digest(base), noise.recipe_digest(head)}
-        if measured.get("recipe") not in digests:
+        if not (noise.is_of(measured, base) or noise.is_of(measured, head)):
             stale = "metrics/noise.json is of another recipe"
             continue
         spread = recipes.Spread(float(measured["accuracy_sd"]), int(measured["runs"]))
@@ -145,6 +164,23 @@ def _looks(root: str | Path, head: Revision) -> int:
     if fingerprint is None:
         return 0
     return max(exam.count_looks(root, branch, int(fingerprint), head.metrics["eval"]) for branch in MAIN_BRANCHES)
+
+
+def _top_k(revision: Revision) -> int:
+    """k of the top-k accuracy that a revision's `evaluate` gives; 5 where its dvc.lock does not say."""
+    return int(dict(causes.inputs(revision, "evaluate")).get(("params", "evaluate.top_k"), 5))
+
+
+def _splits(base: Revision, head: Revision, matched: Exam, root: str | Path) -> tuple[pd.DataFrame | None, int | None]:
+    """What the splits differ in, and how many images of one side's test alone the other trained on."""
+    if not manifests.differing_splits(base, head):
+        return pd.DataFrame(columns=manifests.CHANGES), 0
+    before, after = manifests.images(base, root), manifests.images(head, root)
+    if before is None or after is None:
+        return None, None
+    learned = [set(side.loc[side["split"] != "test", "id"]) for side in (before, after)]
+    trained_on = matched.added["id"].isin(learned[0]).sum() + matched.removed["id"].isin(learned[1]).sum()
+    return manifests.by_split(before, after), int(trained_on)
 
 
 def _costs(base: Revision, head: Revision) -> pd.DataFrame:

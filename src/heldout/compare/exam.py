@@ -14,11 +14,13 @@ from heldout.compare.revisions import Revision, git
 EVAL, DATA = "metrics/eval.json", "metrics/data.json"
 MIN_COMMON = 30  # images below which no verdict is given
 MIN_OVERLAP = 0.5  # of the larger exam
+HEADS = ("id_head", "label_head", "path_head", "group_head")  # columns that are HEAD's alone in `Exam.common`
 
 
 class Exam(NamedTuple):
     """`common` has a row for each image that both sides were tested on under one label, with the columns id, label,
-    path, group, and predicted, confidence, label_probability, label_rank of either side (`_base`, `_head`)."""
+    path, group, slice_NAME (of HEAD), and predicted, confidence, label_probability, label_rank of either side (`_base`,
+    `_head`)."""
 
     common: pd.DataFrame
     added: pd.DataFrame
@@ -40,17 +42,29 @@ class Exam(NamedTuple):
 
 def match(base: Revision, head: Revision) -> Exam:
     """The images of two revisions' tests, by id."""
-    left, right = base.predictions, head.predictions
-    both = left.merge(right, on="id", suffixes=("_base", "_head"), validate="one_to_one")
+    left, right = _keyed(base.predictions, head.predictions)
+    both = left.merge(right, on="key", suffixes=("_base", "_head"), validate="one_to_one")
     same = both["label_base"] == both["label_head"]
-    common = both[same].rename(columns={"label_head": "label", "path_head": "path", "group_head": "group"})
+    of_head = {name: name.removesuffix("_head") for name in both if name.startswith(("slice_", *HEADS))}
+    common = both[same].rename(columns=of_head)
     return Exam(
-        common=common.drop(columns=["label_base"]).reset_index(drop=True),
-        added=right[~right["id"].isin(left["id"])],
-        removed=left[~left["id"].isin(right["id"])],
-        relabelled=both[~same],
+        common=common.drop(columns=[name for name in both if name.startswith("slice_") and name.endswith("_base")])
+        .drop(columns=["label_base", "id_base", "key"])
+        .reset_index(drop=True),
+        added=right[~right["key"].isin(left["key"])].drop(columns="key"),
+        removed=left[~left["key"].isin(right["key"])].drop(columns="key"),
+        relabelled=both[~same].rename(columns={"id_head": "id"}),
         classes_added=[name for name in head.class_names if name not in set(base.class_names)],
         classes_removed=[name for name in base.class_names if name not in set(head.class_names)],
+    )
+
+
+def _keyed(left: pd.DataFrame, right: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Both tables with a column `key`: the id; with the label where an image is in two classes of either side."""
+    repeated = {identity for table in (left, right) for identity in table["id"][table["id"].duplicated()]}
+    return tuple(  # type: ignore[return-value]
+        table.assign(key=table["id"] + ("/" + table["label"]).where(table["id"].isin(repeated), ""))
+        for table in (left, right)
     )
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from heldout.compare import changes, comparison
 from heldout.compare.comparison import Comparison
+from heldout.evaluation.paired.paired_tests import small
 
 
 def failures(
@@ -40,12 +41,12 @@ def failures(
         yield from _class_failures(compared, class_max_drop)
     word, p_value = comparison.word(compared.models), compared.models.p_value
     if require_better and word != "better":
-        yield f"--require-better: the verdict is {word} ({compared.models.value:+.4f}, p = {p_value:.2g})"
+        yield f"--require-better: the verdict is {word} ({compared.models.value:+.4f}, p {small(p_value)})"
 
 
 def _class_failures(compared: Comparison, class_max_drop: float) -> Iterator[str]:
     subsets = compared.subsets
-    classes = subsets[(subsets["column"] == "label") & (subsets["images"] >= changes.MIN_IMAGES)]
+    classes = subsets[(subsets["cut"] == changes.CLASS) & (subsets["images"] >= changes.MIN_IMAGES)]
     drops = (classes["base"] - classes["head"]).to_numpy()
     fallen = classes.assign(drop=drops)[drops > class_max_drop].sort_values("drop", ascending=False, kind="stable")
     for row in fallen.itertuples():

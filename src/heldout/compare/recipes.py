@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
-from heldout.compare.paired_tests import ALPHA, POWER, Difference, group_sums
+from heldout.evaluation.paired.paired_tests import ALPHA, POWER, Difference, group_sums
 
 
 class Spread(NamedTuple):
@@ -63,7 +63,8 @@ def several_seeds(base: np.ndarray, head: np.ndarray, groups: np.ndarray | None 
     variance = max(images + sum(seeds) - both, images, sum(seeds))
     parts = [(images, count - 1), (seeds[0], len(base) - 1), (seeds[1], len(head) - 1)]
     weight = sum(part**2 / freedom for part, freedom in parts)
-    freedom = sum(part for part, _ in parts) ** 2 / weight if weight else count - 1
+    # Of the variance itself: of the sum of its parts, which counts `both` twice, it would be up to 4 times too many.
+    freedom = variance**2 / weight if weight else count - 1
     return _student(float(change.mean()), float(np.sqrt(variance)), freedom)
 
 

@@ -14,7 +14,7 @@ PREDICTED = ("sample", "index", "split", "preprocess", "train", "predict")  # th
 SCORED = (*PREDICTED, "evaluate")  # and a score
 WORK_TREE = "the work tree"
 PREDICTIONS, CLASSES = "metrics/predictions.csv", "metrics/classes.csv"
-REQUIRED = ("id", "label", "predicted", "confidence", "label_probability", "label_rank")
+REQUIRED = ("id", "label", "predicted", "confidence", "label_probability")
 NUMBERS = {
     "confidence": float,
     "label_probability": float,
@@ -28,7 +28,8 @@ class Revision(NamedTuple):
     """One side of a comparison.
 
     `predictions` has a row a test image, `class_names` are those of the test set, `metrics` holds the flat files of
-    metrics/ by name (eval, data, train, export, calibration), `inputs` what the stages read, as dvc.lock has it.
+    metrics/ by name (eval, data, train, export, calibration, search), `inputs` what the stages read, as dvc.lock has
+    it.
     """
 
     name: str
@@ -79,11 +80,11 @@ def read(name: str | None, root: str | Path = ".", stages: tuple[str, ...] = ())
             "run `dvc repro` and commit dvc.lock, code.yaml, metrics/ and plots/"
         )
     metrics = {}
-    for key in ("eval", "data", "train", "export", "calibration", "noise"):
+    for key in ("eval", "data", "train", "export", "calibration", "noise", "search"):
         text = content(f"metrics/{key}.json")
         metrics[key] = json.loads(text) if text else {}
     classes = _table(content(CLASSES) or b"label\n")
-    return Revision(label, commit, _predictions(predictions), classes["label"].tolist(), metrics, entries)
+    return Revision(label, commit, _predictions(predictions, label), classes["label"].tolist(), metrics, entries)
 
 
 def _resolve(name: str, root: Path) -> str:
@@ -134,10 +135,10 @@ def _lookup(params: Any, key: str) -> Any:
     return params
 
 
-def _predictions(content: bytes) -> pd.DataFrame:
+def _predictions(content: bytes, label: str) -> pd.DataFrame:
     table = _table(content)
     if missing := [name for name in REQUIRED if name not in table]:
-        raise ValueError(f"{PREDICTIONS} lacks the column {missing[0]}: it is of an older heldout: run `dvc repro`")
+        raise ValueError(f"{PREDICTIONS} of {label} lacks the column {missing[0]}: run `dvc repro` there and commit it")
     return table.astype({name: kind for name, kind in NUMBERS.items() if name in table})
 
 

@@ -1,7 +1,7 @@
 """The index: one row an image with its identity, the md5 of its bytes, and what it shares with others."""
 
 import tempfile
-from typing import IO, Annotated, Literal, NamedTuple
+from typing import IO, Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -9,6 +9,7 @@ from pydantic import Field
 
 from heldout.core import names
 from heldout.data import components, image_info, near_duplicates, perceptual_hash
+from heldout.data.listing import captions as caption_files
 from heldout.data.listing import image_folder
 from heldout.data.listing.files import ImageFile, Listing, Problem
 from heldout.data.listing.image_folder import Layout
@@ -32,6 +33,7 @@ def scan(
     layout: Layout,
     class_depth: Annotated[int, Field(ge=1, le=9)],
     group_pattern: str,
+    captions: bool,
     on_problem: Literal["error", "skip"],
     on_conflict: Literal["error", "drop", "keep"],
     max_megapixels: Annotated[float, Field(gt=0)],
@@ -43,6 +45,7 @@ def scan(
         layout: `classes` (dir/CLASS/...), `splits` (dir/train|val|test/CLASS/...), `csv`, or `auto`, which looks.
         class_depth: the level of folders that names the class.
         group_pattern: a regular expression whose parentheses catch an image's group in its path, or '' for no groups.
+        captions: whether NAME.txt beside NAME.png is the image's text.
         on_problem: whether a file that cannot be used ends the scan or is left out and listed.
         on_conflict: whether one image (or near-duplicates) in two classes ends the scan, is left out with all its
             copies, or is kept; it is listed in the last two cases.
@@ -58,20 +61,21 @@ def scan(
         ValueError: where the layout is in doubt, or there is a problem or conflict that the params do not allow.
     """
     listing = image_folder.list_images(dir, layout, class_depth, group_pattern)
+    listing = caption_files.read(listing) if captions else listing
     with tempfile.TemporaryFile() as signatures:
         table, problems = _read(listing, dir, max_megapixels, signatures)
         _check_problems([problem for problem in problems if problem.kind == "unusable"], on_problem)
         table["cluster"] = _clusters(table, signatures)
     table, strays = _without_strays(table)
     _check_problems(strays, on_problem)
-    table, copies = _without_copies(table)
+    table, copies, joined = _without_copies(table)
     table, conflicts = _resolve_conflicts(table, on_conflict)
     single = table.groupby("cluster")["path"].transform("size") == 1  # all its duplicates are left out
     table["cluster"] = table["cluster"].mask(single, "")
     problems = sorted(problems + strays + copies + conflicts)
     _check_class_count(table, problems, dir)
     problem_table = pd.DataFrame(problems, columns=Problem._fields)
-    notes = [*listing.notes, *_vanished_classes(listing, table, problems)]
+    notes = [*listing.notes, *joined, *_vanished_classes(listing, table, problems)]
     table = _with_extra_columns(table[COLUMNS].reset_index(drop=True), listing)
     return Scan(table, problem_table, listing.layout, notes)
 
@@ -138,21 +142,43 @@ def _without_strays(table: pd.DataFrame) -> tuple[pd.DataFrame, list[Problem]]:
     return table[~table["path"].isin([stray.path for stray in strays])], strays
 
 
-def _without_copies(table: pd.DataFrame) -> tuple[pd.DataFrame, list[Problem]]:
-    """Keep one row of identical images with the same class and given split."""
-    keys = ["id", "label", "split"]
-    kept = table.drop_duplicates(keys)
-    removed = table.drop(kept.index).merge(kept[[*keys, "path", "group"]], on=keys, suffixes=("", "_kept"))
-    for row in removed[removed["group"] != removed["group_kept"]].itertuples():
-        raise ValueError(
-            f"{row.path} and {row.path_kept} are the same image in the groups {row.group!r} and {row.group_kept!r}: "
-            "remove one of them, or give both the same group"
-        )
-    copies = [
-        Problem(path, "copy", f"has the same bytes as {first}", "nothing: it is counted once")
-        for path, first in zip(removed["path"], removed["path_kept"], strict=True)
-    ]
-    return kept, copies
+def _without_copies(table: pd.DataFrame) -> tuple[pd.DataFrame, list[Problem], list[str]]:
+    """Keep one row of identical images with the same class and given split, with the texts of all of them.
+
+    A copy in another group stays, so that the split sees what joins the two; `split` takes one row of both. A group
+    renamed instead would have another position, and could leave the test.
+    """
+    table, keys = _with_texts_of_copies(table), ["id", "label", "split"]
+    copied = table[table.duplicated(keys, keep=False)]
+    copied = copied.assign(groupless=copied["group"] == "").sort_values([*keys, "groupless"], kind="stable")
+    removed, joined, copies = [], 0, []
+    first: Any = None
+    for row in copied.itertuples():
+        if first is None or (row.id, row.label, row.split) != (first.id, first.label, first.split):
+            first, groups = row, {row.group, ""}
+            continue
+        reason, remedy = f"has the same bytes as {first.path}", "nothing: it is counted once"
+        if row.group in groups:
+            removed.append(row.Index)
+        else:
+            groups.add(row.group)
+            joined += 1
+            reason += f", which joins the groups {first.group!r} and {row.group!r}"
+            remedy += ", and both groups stay on one side of the split"
+        copies.append(Problem(row.path, "copy", reason, remedy))
+    notes = [f"{joined:,} identical images join groups, which stay on one side of the split"] if joined else []
+    return table.drop(removed), copies, notes
+
+
+def _with_texts_of_copies(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows, those of one image and class with the texts of all of them, in the order of their paths."""
+    keys = ["id", "label"]
+    copied = table[table.duplicated(keys, keep=False) & (table["text"] != "")]
+    texts = {key: " / ".join(dict.fromkeys(rows["text"])) for key, rows in copied.groupby(keys)}
+    if not texts:
+        return table
+    rows = zip(table["id"], table["label"], table["text"], strict=True)
+    return table.assign(text=[texts.get((identity, label), text) for identity, label, text in rows])
 
 
 def _resolve_conflicts(table: pd.DataFrame, on_conflict: str) -> tuple[pd.DataFrame, list[Problem]]:

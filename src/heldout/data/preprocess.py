@@ -38,15 +38,21 @@ class WrittenChunk(NamedTuple):
 
 
 def write_shards(
-    rows: pd.DataFrame, folder: str, cache: decode_cache.DecodeCache, threads: int | None = None, **preprocess: Any
+    rows: pd.DataFrame,
+    folder: str,
+    cache: decode_cache.DecodeCache,
+    threads: int | None = None,
+    texts: bool = False,
+    **preprocess: Any,
 ) -> None:
-    """Write the images of the manifest's rows (id, path, label; sorted by id) into shards.
+    """Write the images of the manifest's rows (id, path, label, perhaps text; sorted by id) into shards.
 
     Args:
         rows: the manifest.
         folder: of the shards; an existing one is replaced.
         cache: gives the images that were decoded before, and gets those that are decoded now.
         threads: by default as many as there are cores.
+        texts: whether the shards hold them.
         preprocess: the keyword arguments of `images.decode_and_resize`.
 
     Raises:
@@ -55,7 +61,7 @@ def write_shards(
     ids = rows["id"].to_numpy(str)
     checksums, decoded = np.zeros(len(rows), np.uint32), np.zeros(len(rows), bool)
     with replacing_folder(folder) as partial_folder:
-        chunks = _chunks(rows, shards.create_shards(rows, cache.shape, partial_folder), cache)
+        chunks = _chunks(rows, shards.create_shards(rows, cache.shape, partial_folder, texts), cache)
         for (shard, start, _), chunk_checksums, decoded_now in _written(chunks, len(rows), threads, cache, preprocess):
             stop = start + len(chunk_checksums)
             checksums[start:stop], decoded[start:stop] = chunk_checksums, decoded_now

@@ -19,7 +19,7 @@ def read(path: str, identity: str) -> bytes:
     try:
         content = read_bytes(path)
     except FileNotFoundError:
-        cached = _dvc_cache() / identity[:2] / identity[2:]
+        cached = cached_path(identity)
         if not cached.exists():
             raise ValueError(
                 f"{path} is neither in the work tree nor in the DVC cache: run `dvc pull` or restore it"
@@ -28,6 +28,11 @@ def read(path: str, identity: str) -> bytes:
     if hashlib.md5(content, usedforsecurity=False).hexdigest() != identity:
         raise ValueError(f"{path} is not the image that the index saw: run `dvc repro` to index it again")
     return content
+
+
+def cached_path(identity: str) -> Path:
+    """Where DVC's cache holds the file of an md5, if it does."""
+    return _dvc_cache() / identity[:2] / identity[2:]
 
 
 def read_bytes(path: str) -> bytes:

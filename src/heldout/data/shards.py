@@ -28,7 +28,9 @@ class Shard(NamedTuple):
     header_bytes: int
 
 
-def create_shards(rows: pd.DataFrame, image_shape: tuple[int, int, int], folder: Path) -> list[Shard]:
+def create_shards(
+    rows: pd.DataFrame, image_shape: tuple[int, int, int], folder: Path, texts: bool = False
+) -> list[Shard]:
     """Write the manifest of the rows and the header of each shard; the caller writes the pixels behind the headers.
 
     The first bits of an image's identity name its shard, so that an image more or less changes one shard alone.
@@ -37,8 +39,9 @@ def create_shards(rows: pd.DataFrame, image_shape: tuple[int, int, int], folder:
         rows: with the columns id (md5) and label, sorted by id.
         image_shape: (height, width, channels) of every image.
         folder: gets images-NNNNN.npy, uint8 arrays (n, *image_shape), and images.csv.
+        texts: whether images.csv has the column text: where it has not, an edited one changes no byte.
     """
-    manifest.write(rows[["id", "label"]], folder / ROWS)
+    manifest.write(rows[["id", "label", *(["text"] if texts else [])]], folder / ROWS)
     count = shard_count(len(rows) * int(np.prod(image_shape)))
     shard_of_row = [int(identity[:8], 16) * count >> 32 for identity in rows["id"]]
     stops = np.cumsum(np.unique(shard_of_row, return_counts=True)[1]).tolist()
@@ -66,7 +69,7 @@ class Images:
     """The images of a folder of shards, by mmap: nothing is read before it is used.
 
     `images[indices]` is a uint8 array (len(indices), height, width, channels); `labels` holds the class name of every
-    row and `ids` its identity, both arrays of text in the shards' order.
+    row and `ids` its identity, both arrays of text in the shards' order; `texts` its text, None in shards without.
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -74,6 +77,7 @@ class Images:
         paths = sorted(Path(folder).glob("images-*.npy"))
         rows = manifest.read(Path(folder) / ROWS)
         self.ids, self.labels = rows["id"].to_numpy(object), rows["label"].to_numpy(object)
+        self.texts = rows["text"].to_numpy(object) if "text" in rows else None
         self._shards = [_open(path) for path in paths]
         sizes = [len(shard) for shard in self._shards]
         if not sizes or sum(sizes) != len(rows):
@@ -108,9 +112,9 @@ class Images:
             yield self[np.arange(start, min(start + size, len(self)))]
 
     def digest(self) -> str:
-        """The md5 of what distinguishes these images: ids, labels, shape, and a few pixels, which depend on how they
-        were preprocessed."""
-        text = "\n".join([*self.ids, *self.labels, str(self.image_shape)])
+        """The md5 of what distinguishes these images: ids, labels, shape, texts, and a few pixels, which depend on how
+        they were preprocessed."""
+        text = "\n".join([*self.ids, *self.labels, str(self.image_shape), *([] if self.texts is None else self.texts)])
         digest = hashlib.md5(text.encode(), usedforsecurity=False)
         for shard in self._shards:
             digest.update(shard[0].tobytes())

@@ -71,7 +71,7 @@ def calibration_error(confidence: np.ndarray, correct: np.ndarray, groups: np.nd
         correct: bool (n,).
         groups: their numbers (n,), of intervals.group_numbers.
     """
-    bins = _bins(confidence)
+    bins = equal_bins(confidence)
     counts = np.bincount(bins).astype(float)
     differences = correct - confidence
     means = np.bincount(bins, differences) / counts
@@ -95,7 +95,7 @@ def calibration_error(confidence: np.ndarray, correct: np.ndarray, groups: np.nd
 
 def reliability(confidence: np.ndarray, correct: np.ndarray, groups: np.ndarray) -> pd.DataFrame:
     """The bins of `calibration_error`: bin (from 1), images, mean confidence, accuracy and its interval."""
-    bins = _bins(confidence)
+    bins = equal_bins(confidence)
     rows = []
     for number in range(bins.max() + 1):
         inside = bins == number
@@ -126,7 +126,7 @@ def _slope(probabilities: np.ndarray, labels: np.ndarray, inverse: float) -> flo
     return total / len(labels)
 
 
-def _bins(confidence: np.ndarray) -> np.ndarray:
+def equal_bins(confidence: np.ndarray) -> np.ndarray:
     """The bin of each image, from 0 without a gap: equally many images each, equal confidences in the same one."""
     count = min(MAX_BINS, max(1, len(confidence) // IMAGES_PER_BIN))
     starts = np.sort(confidence)[np.arange(1, count) * len(confidence) // count]

@@ -20,6 +20,7 @@ from heldout.evaluation import (
 )
 from heldout.evaluation import slices as slicing
 from heldout.evaluation.intervals import Interval
+from heldout.evaluation.paired import ablation
 from heldout.evaluation.probabilities import Probabilities
 
 SCORES = ("accuracy", "balanced_accuracy", "top_{}_accuracy", "macro_f1", "weighted_f1", "macro_auc")
@@ -54,7 +55,8 @@ def evaluate(
         manifests: of train, val and test, as the split has them.
         class_names: by number.
         images: the preprocessed test images, for slices by brightness and sharpness.
-        folder: of the stage `predict`, which may hold predictions of corrupted test images.
+        folder: of the stage `predict`, which may hold predictions of test images that are corrupted, or without their
+            text or pixels.
         top_k: k of the top-k accuracy, which is left out where there are no more than k classes.
         target_accuracy: what the images that are not "unsure" shall reach.
         min_slice: the fewest images of a slice.
@@ -68,18 +70,43 @@ def evaluate(
     scores = flatten(ordered) | abstention_scores(table, fitted["threshold"]) | counts(table)
     tables = {"predictions": table, "by_class": by_class.by_class(table, class_names)} | _curves(table)
     tables["suspects"] = label_errors.suspects(predicted, manifests, class_names)
-    tables["slices"] = slicing.slices(
-        table, manifests["test"], manifests["train"], images, min_slice=min_slice, columns=slices
-    )
+    groups, wrong = metrics.group_numbers(table), (table["label"] != table["predicted"]).to_numpy()
+    cuts = slicing.cuts(table, manifests["test"], manifests["train"], images, slices)
+    tables["predictions"] = table.assign(**slicing.members(cuts))
+    tables["slices"] = slicing.slices(wrong, cuts, groups, min_slice)
     numbers = probabilities.class_numbers(predicted["test"], class_names)
-    tables["robustness"] = robustness.summarize(folder, numbers, metrics.group_numbers(table))
+    tables["robustness"] = robustness.summarize(folder, numbers, groups)
     scores |= robustness.scores(tables["robustness"], scores["accuracy"])
+    scores |= _text_scores(predicted["test"], manifests, numbers, table, folder)
+    notes += ablation.describe(scores)
     if len(tables["robustness"]):
         notes.append(robustness.describe(tables["robustness"], scores["accuracy"]))
     notes += [slicing.describe(tables["slices"]), label_errors.describe(tables["suspects"])]
     if absent := metrics.absent_classes(table, class_names):
         notes.append(f"no test image, so no score, for {len(absent)} classes: {', '.join(absent[:20])}")
     return Evaluation(scores, fitted, tables, notes)
+
+
+def search_looks(
+    *, trials: Annotated[int, Field(ge=0)], md5: Annotated[str, Field(pattern="^([0-9a-f]{32})?$")]
+) -> dict[str, int]:
+    """What eval.json says of the search that chose the params: searched_trials, and search_fingerprint, 48 bits of
+    its file's md5 (a metric is a number). Nothing where there was none.
+
+    Args:
+        trials: of the search.
+        md5: of its file; empty where there is none.
+    """
+    return {"searched_trials": trials, "search_fingerprint": int(md5[:12] or "0", 16)} if trials else {}
+
+
+def _text_scores(
+    test: Probabilities, manifests: dict[str, pd.DataFrame], labels: np.ndarray, table: pd.DataFrame, folder: str | Path
+) -> dict[str, float]:
+    """What `ablation` says of a model that sees texts; {} of another."""
+    classes = test.values.argmax(axis=1)
+    values = ablation.scores(folder, labels, classes, metrics.group_numbers(table))
+    return values | ablation.leaks(manifests["test"], manifests["train"]) if values else {}
 
 
 def probability_scores(

@@ -9,6 +9,7 @@ import pandas as pd
 from heldout.data import manifest
 
 ROWS, VALUES = "images.csv", "probabilities.npy"
+ABLATED = "ablated"  # classes of test images without text or pixels, NAME.npy, int32 (n,); where there are texts
 CORRUPTED = "corrupted"  # beside the splits: classes of corrupted test images, NAME.npy, int32 (strengths, n)
 
 

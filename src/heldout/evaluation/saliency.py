@@ -1,6 +1,6 @@
 """Grad-CAM: which parts of an image spoke for a class."""
 
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -10,6 +10,7 @@ from pydantic import Field
 from heldout.core.process import suppress_native_stderr
 from heldout.data.shards import BATCH, Images
 from heldout.evaluation import gallery
+from heldout.networks import tokenizer
 
 with suppress_native_stderr():
     import keras
@@ -30,6 +31,7 @@ def explain(
     class_names: list[str],
     predictions: pd.DataFrame,
     suspects: pd.DataFrame,
+    text: dict[str, Any] | None = None,
     *,
     images: Annotated[int, Field(ge=0, le=1000)],
 ) -> Explanations:
@@ -41,6 +43,7 @@ def explain(
         class_names: by number.
         predictions: of metrics/predictions.csv.
         suspects: of metrics/suspects.csv.
+        text: of `predictions.load_text`; what is shown is what the pixels said beside the text.
         images: how many, at most.
 
     Raises:
@@ -53,11 +56,14 @@ def explain(
     classes = pd.Index(class_names).get_indexer(chosen["explained"])
     if (rows < 0).any() or (classes < 0).any():
         raise ValueError("metrics/predictions.csv is not of these test images and this model: run `dvc repro`")
-    heatmaps = grad_cam(model, test[rows], classes)
+    tokens = tokenizer.tokens_of(test, text)
+    heatmaps = grad_cam(model, test[rows], classes, None if tokens is None else tokens[rows])
     return Explanations(chosen, np.rint(255 * heatmaps).astype(np.uint8))
 
 
-def grad_cam(model: keras.Model, images: np.ndarray, classes: np.ndarray) -> np.ndarray:
+def grad_cam(
+    model: keras.Model, images: np.ndarray, classes: np.ndarray, tokens: np.ndarray | None = None
+) -> np.ndarray:
     """How much each part of an image raises the logit of a class above the mean logit, which softmax does not see.
 
     It is Grad-CAM (Selvaraju et al., 2017): the last feature map times the gradient, summed over the channels, without
@@ -69,6 +75,7 @@ def grad_cam(model: keras.Model, images: np.ndarray, classes: np.ndarray) -> np.
         model: of `build.build`.
         images: uint8 (n, height, width, channels).
         classes: the number of the class to explain, for each image (n,).
+        tokens: the tokens of their texts, int32 (n, length), where the model takes them.
 
     Returns:
         float32 (n, height, width), from 0 to 1, the highest of each image; all 0 where nothing speaks for the class.
@@ -82,7 +89,8 @@ def grad_cam(model: keras.Model, images: np.ndarray, classes: np.ndarray) -> np.
         pixels = tf.constant(images[rows], tf.float32)
         with tf.GradientTape() as tape:
             tape.watch(pixels)  # a frozen network has no weights that are watched
-            features, hidden = network(pixels, training=False)
+            inputs = pixels if tokens is None else [pixels, tf.constant(tokens[rows])]
+            features, hidden = network(inputs, training=False)
             logits = tf.reduce_sum(hidden * tf.gather(tf.transpose(kernel), classes[rows]), axis=1)
         evidence = tf.nn.relu(tf.reduce_sum(tape.gradient(logits, features) * features, axis=-1))
         maps.append(_resize(evidence.numpy(), images.shape[1:3]))

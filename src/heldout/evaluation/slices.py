@@ -34,32 +34,15 @@ class Cut(NamedTuple):
     codes: np.ndarray
 
 
-def slices(
-    table: pd.DataFrame,
-    test: pd.DataFrame,
-    train: pd.DataFrame,
-    images: Images,
-    *,
-    min_slice: int,
-    columns: list[str],
-) -> pd.DataFrame:
-    """The accuracy of each slice against that of the rest, the surest to be worse first.
-
-    A slice has `min_slice` images or more, and not all of them. All that were looked at are listed; flagged are those
-    that are worse by more than chance (slice_tests.p_values) after correction for how many were looked at, at a false
-    discovery rate of 5 % (Benjamini and Hochberg 1995). Where groups are known, a slice must be worse by more than
-    groups differ; but a group itself is compared by its images: whether it is worse, not whether such a group is rare.
+def cuts(table: pd.DataFrame, test: pd.DataFrame, train: pd.DataFrame, images: Images, columns: list[str]) -> list[Cut]:
+    """The ways to cut the test images: by class, size, aspect, brightness, sharpness, group, whether a near-duplicate
+    is in train, and by columns of the user's.
 
     Args:
         table: of `metrics.predictions`, and a column group where groups are known.
         test, train: their manifests; of the columns width, height, orientation and cluster those that there are count.
         images: the preprocessed test images, of which brightness and sharpness are taken.
-        min_slice: the fewest images of a slice.
         columns: of the user's CSV, by which to cut as well: numbers by quarters, text by value; '' is in no slice.
-
-    Returns:
-        slice (how the images were cut), value, images, accuracy with its interval of 95 %, rest_accuracy (of all
-        others), difference, p_value, q_value, flagged (bool).
 
     Raises:
         ValueError: where a column is not among the manifest's, or the rows are not those of the table.
@@ -68,18 +51,47 @@ def slices(
     if table["id"].tolist() != test["id"].tolist() or table["id"].tolist() != images.ids.tolist():
         raise ValueError("the predictions are not of the images of data/splits/test.csv: run `dvc repro`")
     _check_columns(columns, test)
-    cuts = [_by_text("class", table["label"]), *_by_geometry(test), *_by_looks(images)]
+    result = [_by_text("class", table["label"]), *_by_geometry(test), *_by_looks(images)]
     if "group" in table:
-        cuts.append(_by_text("group", table["group"]))
+        result.append(_by_text("group", table["group"]))
     if "cluster" in test and "cluster" in train:
         known = test["cluster"].isin(set(train["cluster"]) - {""})
-        cuts.append(_by_text("near_duplicate_of_train", known.map({True: "yes", False: "no"})))
-    cuts += [_by_column(name, test[name]) for name in columns]
-    return compare(~(table["label"] == table["predicted"]).to_numpy(), cuts, metrics.group_numbers(table), min_slice)
+        result.append(_by_text("near_duplicate_of_train", known.map({True: "yes", False: "no"})))
+    return result + [_by_column(name, test[name]) for name in columns]
 
 
-def compare(wrong: np.ndarray, cuts: list[Cut], groups: np.ndarray, min_slice: int) -> pd.DataFrame:
-    """The table of `slices`, from whether each image is a mistake (n,), the cuts, and the number of its group (n,)."""
+def members(cuts: list[Cut]) -> dict[str, np.ndarray]:
+    """Which slice of each cut an image is in: columns slice_NAME, a word an image (`darkest`, `third`), '' for none.
+
+    As columns of predictions.csv they let `heldout compare` tell from git alone where images were fixed or broken.
+    Class and group have columns already; a cut that parts nothing has none.
+    """
+    result = {}
+    for cut in cuts:
+        if cut.name not in ("class", "group") and len(np.unique(cut.codes)) > 1:
+            words = np.array([*(value.split(" quarter (")[0] for value in cut.values), ""], object)
+            result[f"slice_{cut.name}"] = words[cut.codes]
+    return result
+
+
+def slices(wrong: np.ndarray, cuts: list[Cut], groups: np.ndarray, min_slice: int) -> pd.DataFrame:
+    """The accuracy of each slice against that of the rest, the surest to be worse first.
+
+    A slice has `min_slice` images or more, and not all of them. All that were looked at are listed; flagged are those
+    that are worse by more than chance (slice_tests.p_values) after correction for how many were looked at, at a false
+    discovery rate of 5 % (Benjamini and Hochberg 1995). Where groups are known, a slice must be worse by more than
+    groups differ; but a group itself is compared by its images: whether it is worse, not whether such a group is rare.
+
+    Args:
+        wrong: whether each image is a mistake, bool (n,).
+        cuts: of `cuts`.
+        groups: the number of each image's group, (n,).
+        min_slice: the fewest images of a slice.
+
+    Returns:
+        slice (how the images were cut), value, images, accuracy with its interval of 95 %, rest_accuracy (of all
+        others), difference, p_value, q_value, flagged (bool).
+    """
     rows = [row for cut in cuts for row in _rows(cut, wrong, groups, min_slice)]
     result = pd.DataFrame(rows, columns=[name for name in COLUMNS if name not in ("q_value", "flagged")])
     q_values = stats.false_discovery_control(result["p_value"]) if rows else np.empty(0)

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from heldout.data.shards import Images
 from heldout.export.formats import keras, saved_model, tflite
+from heldout.networks import tokenizer
 
 Format = Literal["keras", "saved_model", "tflite"]
 FILES = {"keras": "model.keras", "saved_model": "saved_model", "tflite": "model.tflite"}
@@ -30,6 +31,7 @@ def export(
     model: Any,
     folder: Path,
     images: Images,
+    tokens: np.ndarray | None = None,
     *,
     formats: Annotated[list[Format], Len(1)],
     tolerance: Annotated[float, Field(gt=0, le=1)],
@@ -40,19 +42,20 @@ def export(
         model: the Keras model, calibrated.
         folder: where the files go.
         images: the test images.
+        tokens: the tokens of their texts, int32 (n, length), where the model takes them.
         formats: keras (model.keras), saved_model (a folder; signature `serve`: uint8 images -> probabilities), tflite
-            (float32, uint8 input).
+            (float32, uint8 input); with a text each has a second input, `tokens`.
         tolerance: the largest difference of a probability that is accepted.
 
     Raises:
         ValueError: where a file differs by more than `tolerance`.
     """
     report: dict[str, Parity] = {}
-    probabilities = _predict(model.predict_on_batch, images)
+    probabilities = _predict(model.predict_on_batch, images, tokens)
     for name in formats:
         path = folder / FILES[name]
         FORMATS[name].write(model, path)
-        shipped = _predict(FORMATS[name].load(path), images)
+        shipped = _predict(FORMATS[name].load(path), images, tokens)
         difference = float(np.abs(shipped - probabilities).max())
         changed = int((shipped.argmax(axis=1) != probabilities.argmax(axis=1)).sum())
         if not difference <= tolerance:
@@ -74,8 +77,8 @@ def metrics(report: dict[str, Parity]) -> dict[str, float | int]:
     }
 
 
-def _predict(predict: Callable[[np.ndarray], np.ndarray], images: Images) -> np.ndarray:
-    return np.concatenate([predict(batch) for batch in images.batches()])
+def _predict(predict: Callable[[Any], np.ndarray], images: Images, tokens: np.ndarray | None) -> np.ndarray:
+    return np.concatenate([predict(inputs) for inputs in tokenizer.model_inputs(images.batches(), tokens)])
 
 
 def _size(path: Path) -> int:

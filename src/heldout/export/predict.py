@@ -11,6 +11,7 @@ from heldout.data import images
 from heldout.data.decoding import formats
 from heldout.data.listing import files as listing
 from heldout.export.formats import tflite
+from heldout.networks import tokenizer
 
 DESCRIPTION = "heldout.json"
 BATCH = 64
@@ -19,7 +20,11 @@ MAX_MEGAPIXELS = 100  # as data.max_megapixels has it by default
 
 
 def predict(
-    paths: list[str], export: str | Path = "export", top: int = 1, max_megapixels: float = MAX_MEGAPIXELS
+    paths: list[str],
+    export: str | Path = "export",
+    top: int = 1,
+    max_megapixels: float = MAX_MEGAPIXELS,
+    text: str | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Predictions for image files, and for every image in folders, in the order given.
 
@@ -30,6 +35,7 @@ def predict(
         export: the folder that the stage `export` wrote.
         top: how many classes a prediction names, the most probable first.
         max_megapixels: an image with more gets an error, by its header, before it is decoded.
+        text: of all of the images; None where none is known.
 
     Yields:
         A dict an image: path, predictions, a list of {class, confidence}, and unsure, whether the highest confidence is
@@ -37,9 +43,12 @@ def predict(
         one line, also for a path that does not exist or a folder without images.
 
     Raises:
-        ValueError: where the export is missing or damaged.
+        ValueError: where the export is missing or damaged, or takes no text though there is one.
     """
     description, model = _load(Path(export))
+    if text is not None and "text" not in description:
+        raise ValueError(f"{export} predicts by pixels alone: leave out the text, or train with text.method: hashed")
+    description["tokens"] = _tokens([text or ""], description)
     files = [item for path in paths for item in _files(path)]
     for start in range(0, len(files), BATCH):
         yield from _predict_batch(files[start : start + BATCH], model, description, top, max_megapixels)
@@ -57,7 +66,11 @@ def _load(export: Path) -> tuple[dict[str, Any], Callable]:
         num_classes, preprocess = len(description["class_names"]), description["preprocess"]
         description["threshold"] = float(description.get("threshold", 0))
         model = tflite.load(model_path)
-        probabilities = model(np.zeros((1, *preprocess["image_size"], preprocess["channels"]), np.uint8))
+        pixels = np.zeros((1, *preprocess["image_size"], preprocess["channels"]), np.uint8)
+        examples = description["text"].pop("examples") if "text" in description else []
+        tokens = _tokens([example["text"] for example in examples], description)
+        expected = [example["ids"] for example in examples]
+        probabilities = model(pixels if tokens is None else [pixels, tokens[:1]])
     except (ValueError, KeyError, TypeError, RuntimeError) as error:
         raise ValueError(f"{export} is damaged ({_shortened(error)}): run `dvc checkout --force {export}`") from error
     if probabilities.shape != (1, num_classes):
@@ -65,7 +78,14 @@ def _load(export: Path) -> tuple[dict[str, Any], Callable]:
             f"{model_path} gives {probabilities.shape[-1]} probabilities, {description_path} names {num_classes} "
             f"classes: run `dvc checkout --force {export}`"
         )
+    if [row[row != tokenizer.PADDING].tolist() for row in (() if tokens is None else tokens)] != expected:
+        raise ValueError(f"{export} was made by another tokenizer: use the version that made it, or run `dvc repro`")
     return description, model
+
+
+def _tokens(texts: list[str], description: dict[str, Any]) -> np.ndarray | None:
+    """The tokens of some texts, int32 (n, length), as the export takes them; None where it takes none."""
+    return tokenizer.tokenize(texts, **description["text"]) if "text" in description else None
 
 
 def _predict_batch(
@@ -81,7 +101,11 @@ def _predict_batch(
             pixels[number] = images.decode_and_resize(content, path, max_megapixels=max_megapixels, **preprocess)
         except ValueError as caught:
             errors[number] = str(caught)
-    probabilities = dict(zip(pixels, model(np.stack(list(pixels.values()))), strict=True)) if pixels else {}
+    probabilities: dict[int, np.ndarray] = {}
+    if pixels:
+        batch, tokens = np.stack(list(pixels.values())), description["tokens"]
+        inputs = batch if tokens is None else [batch, np.repeat(tokens, len(batch), axis=0)]
+        probabilities = dict(zip(pixels, model(inputs), strict=True))
     for number, (path, _) in enumerate(files):
         if number in errors:
             yield {"path": path, "error": errors[number]}

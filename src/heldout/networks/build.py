@@ -10,6 +10,7 @@ from heldout.core.process import suppress_native_stderr
 from heldout.networks import pretrained
 from heldout.networks.attention import ATTENTION
 from heldout.networks.cnn import cnn
+from heldout.networks.fusion import fuse
 from heldout.networks.resnet import resnet
 
 with suppress_native_stderr():
@@ -23,6 +24,7 @@ def build(
     image_shape: tuple[int, int, int],
     num_classes: int,
     batch_normalization: type[layers.BatchNormalization] = layers.BatchNormalization,
+    text: dict[str, Any] | None = None,
     *,
     architecture: str,
     attention: Literal["none", "se", "cbam"],
@@ -39,14 +41,15 @@ def build(
 ) -> keras.Model:
     """The network of an architecture.
 
-    Input: pixels 0 to 255 of shape (n, height, width, channels), scaled inside. Output: probabilities (n, num_classes),
-    float32.
+    Input: pixels 0 to 255 of shape (n, height, width, channels), scaled inside; with a text a second one, its tokens,
+    int32 (n, length). Output: probabilities (n, num_classes), float32.
 
     Args:
         image_shape: (height, width, channels).
         num_classes: how many probabilities.
         batch_normalization: the layer of `batch_norm` and resnet; `batch_norm.BatchNormalization` trains faster, and an
             exported file would need it.
+        text: the section `text`, or None for pixels alone.
         architecture: `cnn`, `resnet`, or a network of keras.applications, such as `EfficientNetB0`.
         attention: after each block of cnn and resnet: none, `se` (squeeze and excite) or `cbam`.
         filters: cnn: the convolutions' output channels, one a block.
@@ -77,6 +80,10 @@ def build(
         x = pretrained.frozen_features(images, architecture, weights)
     average = pooling == "average"
     x = (layers.GlobalAveragePooling2D(name="average") if average else layers.Flatten(name="flatten"))(x)
+    inputs = images
+    if text:
+        tokens, x = fuse(x, text["buckets"], text["length"])
+        inputs = [images, tokens]
     if dense_units:
         x = layers.Dense(dense_units, activation="relu", kernel_regularizer=regularizer, name="dense")(x)
     if dropout:
@@ -84,7 +91,7 @@ def build(
     classifier = layers.Dense(
         num_classes, activation="softmax", kernel_regularizer=regularizer, dtype="float32", name="probabilities"
     )
-    return keras.Model(images, classifier(x), name=architecture.lower())
+    return keras.Model(inputs, classifier(x), name=architecture.lower())
 
 
 def pretrained_part(model: keras.Model) -> keras.Model:
@@ -117,7 +124,8 @@ def load(description: dict[str, Any], weights: str) -> keras.Model:
         ValueError: where the weights are not those of the model described.
     """
     architecture = description["model"] | {"weights": "none"}  # the trained ones follow
-    model = build(tuple(description["image_shape"]), len(description["class_names"]), **architecture)
+    shape, text = tuple(description["image_shape"]), description.get("text")
+    model = build(shape, len(description["class_names"]), text=text, **architecture)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", UserWarning)  # Keras warns where it leaves a layer as it is

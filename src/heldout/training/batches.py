@@ -13,6 +13,7 @@ import numpy as np
 from heldout.augmentation import augment
 from heldout.core.process import suppress_native_stderr
 from heldout.data.shards import BATCH, Images
+from heldout.training import modality_dropout
 
 with suppress_native_stderr():
     import tensorflow as tf
@@ -23,12 +24,13 @@ MAX_THREADS = 8  # that make batches
 class ReplicaBatch(NamedTuple):
     """What one replica sees in one step: microbatches one after another, whose gradients are added.
 
-    Shapes: pixels uint8 (microbatches, n, height, width, channels), targets float32 (microbatches, n, num_classes),
-    weights float32 (microbatches, n), mask float32 (microbatches, n): 0 for an image that only fills up, which then has
-    no weight either; step_size float32 (): the images of the step, of all replicas, without those that fill up.
+    Shapes: inputs, one array an input of the model, (microbatches, n, ...), the first of which is pixels, uint8
+    (microbatches, n, height, width, channels); targets float32 (microbatches, n, num_classes), weights float32
+    (microbatches, n), mask float32 (microbatches, n): 0 for an image that only fills up, which then has no weight
+    either; step_size float32 (): the images of the step, of all replicas, without those that fill up.
     """
 
-    pixels: np.ndarray
+    inputs: tuple[np.ndarray, ...]
     targets: np.ndarray
     weights: np.ndarray
     mask: np.ndarray
@@ -39,14 +41,15 @@ class BatchSource(NamedTuple):
     """What epochs are made of.
 
     `batch(step, replica, replicas)` makes a `ReplicaBatch`; steps count on from epoch to epoch. Beside it: the steps of
-    an epoch; the images of a step, on average over a pass; microbatches a step; and shapes.
+    an epoch; the images of a step, on average over a pass; microbatches a step; dtype and shape of an image's part of
+    each input; and how many classes the targets have.
     """
 
     batch: Callable[[int, int, int], ReplicaBatch]
     steps: int
     images_per_step: float
     microbatches: int
-    image_shape: tuple[int, int, int]
+    inputs: tuple[tf.TensorSpec, ...]
     num_classes: int
 
 
@@ -60,6 +63,8 @@ def train_batches(
     batch_size: int,
     microbatches: int = 1,
     steps_per_epoch: int = 0,
+    tokens: np.ndarray | None = None,
+    dropout: dict[str, Any] | None = None,
 ) -> BatchSource:
     """Every image once a pass, each pass in an order and with an augmentation of its own; the passes follow each other.
 
@@ -72,12 +77,15 @@ def train_batches(
         batch_size: images of a microbatch, of all replicas together.
         microbatches: so many a step.
         steps_per_epoch: where an epoch ends, within a pass or after some; 0 for one pass.
+        tokens: of the images' texts, int32 (n, length), or None.
+        dropout: the keyword arguments of `modality_dropout.drop`, where there are tokens.
     """
     step_size = batch_size * microbatches
     steps_per_pass = -(-len(images) // step_size)
     num_classes = len(class_weights)
     # The batches of two passes may overlap.
     draws = lru_cache(2)(lambda number: augment.draws(len(images), seed, number))
+    dropped = lru_cache(2)(lambda number: modality_dropout.draws(len(images), seed, number))
     order = lru_cache(2)(lambda number: np.random.default_rng([seed, number, 1]).permutation(len(images)))
 
     def batch(step: int, replica: int, replicas: int) -> ReplicaBatch:
@@ -87,20 +95,24 @@ def train_batches(
         pixels, targets = augment.augment_batch(
             images, labels, num_classes, replica_rows, draws(number), **augmentation
         )
-        return _replica_batch(pixels, targets, (targets @ class_weights) * mask, mask, microbatches, len(rows))
+        inputs: tuple[np.ndarray, ...] = (pixels,)
+        if tokens is not None:
+            drawn = dropped(number)[replica_rows]
+            inputs = modality_dropout.drop(pixels, tokens[replica_rows], drawn, **(dropout or {}))
+        return replica_batch(inputs, targets, (targets @ class_weights) * mask, mask, microbatches, len(rows))
 
     return BatchSource(
         batch,
         steps_per_epoch or steps_per_pass,
         len(images) / steps_per_pass,
         microbatches,
-        images.image_shape,
+        input_specs(images, tokens),
         num_classes,
     )
 
 
-def eval_batches(images: Images, labels: np.ndarray, num_classes: int) -> BatchSource:
-    """Every image once a pass, as it is, in its order."""
+def eval_batches(images: Images, labels: np.ndarray, num_classes: int, tokens: np.ndarray | None = None) -> BatchSource:
+    """Every image once a pass, as it is, in its order; with its text where there are tokens, int32 (n, length)."""
     steps = -(-len(images) // BATCH)
 
     def batch(step: int, replica: int, replicas: int) -> ReplicaBatch:
@@ -108,9 +120,20 @@ def eval_batches(images: Images, labels: np.ndarray, num_classes: int) -> BatchS
         rows = np.arange(start, min(start + BATCH, len(images)))
         replica_rows, mask = rows_of_replica(rows, replica, replicas, 1)
         targets = augment.one_hot(labels[replica_rows], num_classes)
-        return _replica_batch(images[replica_rows], targets, mask, mask, 1, len(rows))
+        inputs = (images[replica_rows], *([] if tokens is None else [tokens[replica_rows]]))
+        return replica_batch(inputs, targets, mask, mask, 1, len(rows))
 
-    return BatchSource(batch, steps, len(images) / steps, 1, images.image_shape, num_classes)
+    return BatchSource(batch, steps, len(images) / steps, 1, input_specs(images, tokens), num_classes)
+
+
+def input_specs(images: Images, tokens: np.ndarray | None) -> tuple[tf.TensorSpec, ...]:
+    """Dtype and shape of an image and, where there are tokens, of its text."""
+    return (pixels_spec(images), *([] if tokens is None else [tf.TensorSpec(tokens.shape[1:], tf.int32)]))
+
+
+def pixels_spec(images: Images) -> tf.TensorSpec:
+    """Dtype and shape of an image, for `BatchSource.inputs`."""
+    return tf.TensorSpec(images.image_shape, tf.uint8)
 
 
 def rows_of_replica(rows: np.ndarray, replica: int, replicas: int, microbatches: int) -> tuple[np.ndarray, np.ndarray]:
@@ -122,29 +145,49 @@ def rows_of_replica(rows: np.ndarray, replica: int, replicas: int, microbatches:
     return rows[np.where(mask, positions, positions % len(rows))], mask.astype(np.float32)
 
 
+def replica_batch(
+    inputs: tuple[np.ndarray, ...],
+    targets: np.ndarray,
+    weights: np.ndarray,
+    mask: np.ndarray,
+    microbatches: int,
+    step_size: int,
+) -> ReplicaBatch:
+    """Arrays of a replica's images, (n, ...), parted into microbatches."""
+
+    def split(array: np.ndarray) -> np.ndarray:
+        return array.reshape(microbatches, -1, *array.shape[1:])
+
+    arrays = (split(targets), split(weights), split(mask))
+    return ReplicaBatch(tuple(map(split, inputs)), *arrays, np.asarray(step_size, np.float32))
+
+
 def distribute(
     source: BatchSource, strategy: tf.distribute.Strategy, first_step: int
 ) -> tf.distribute.DistributedDataset:
     """The batches of this process's replicas from a step (from 0) on, without end: epochs follow each other."""
     leading = (source.microbatches, None)
-    shapes = ((*leading, *source.image_shape), (*leading, source.num_classes), leading, leading, ())
-    dtypes = [tf.uint8, *[tf.float32] * 4]
+    count = len(source.inputs)
+    shapes = [(*leading, *spec.shape) for spec in source.inputs]
+    shapes += [(*leading, source.num_classes), leading, leading, ()]
+    dtypes = [*(spec.dtype for spec in source.inputs), *[tf.float32] * 4]
 
     def dataset(context: tf.distribute.InputContext) -> tf.data.Dataset:
         replicas = context.num_replicas_in_sync
         local_replicas = replicas // context.num_input_pipelines
         first_replica = context.input_pipeline_id * local_replicas
 
-        def batch(number: int) -> ReplicaBatch:
+        def batch(number: int) -> tuple[np.ndarray, ...]:
             step, replica = divmod(number, local_replicas)
-            return source.batch(step, first_replica + replica, replicas)
+            inputs, *others = source.batch(step, first_replica + replica, replicas)
+            return (*inputs, *others)
 
         prefetcher = Prefetcher(batch, first_step * local_replicas, 2 * local_replicas)
 
         def load(number: tf.Tensor) -> ReplicaBatch:
             tensors = tf.numpy_function(prefetcher, [number], dtypes)
             shaped = [tf.ensure_shape(tensor, shape) for tensor, shape in zip(tensors, shapes, strict=True)]
-            return ReplicaBatch(*shaped)
+            return ReplicaBatch(tuple(shaped[:count]), *shaped[count:])
 
         return tf.data.Dataset.counter(first_step * local_replicas).map(load)
 
@@ -161,25 +204,15 @@ class Prefetcher:
         count: so many are made ahead, or more, to keep every thread busy.
     """
 
-    def __init__(self, make: Callable[[int], ReplicaBatch], first: int, count: int):
+    def __init__(self, make: Callable[[int], tuple[np.ndarray, ...]], first: int, count: int):
         cv2.setNumThreads(1)  # these are the threads
         threads = min(os.cpu_count() or 1, MAX_THREADS)
         self._make, self._pool, self._next = make, ThreadPoolExecutor(threads), first
-        self._pending: deque[Future[ReplicaBatch]] = deque()
+        self._pending: deque[Future[tuple[np.ndarray, ...]]] = deque()
         self._count = max(count, threads)
 
-    def __call__(self, number: np.ndarray) -> ReplicaBatch:
+    def __call__(self, number: np.ndarray) -> tuple[np.ndarray, ...]:
         while len(self._pending) < self._count + 1:
             self._pending.append(self._pool.submit(self._make, self._next))
             self._next += 1
         return self._pending.popleft().result()
-
-
-def _replica_batch(
-    pixels: np.ndarray, targets: np.ndarray, weights: np.ndarray, mask: np.ndarray, microbatches: int, step_size: int
-) -> ReplicaBatch:
-    def split(array: np.ndarray) -> np.ndarray:
-        return array.reshape(microbatches, -1, *array.shape[1:])
-
-    arrays = (split(pixels), split(targets), split(weights), split(mask))
-    return ReplicaBatch(*arrays, np.asarray(step_size, np.float32))

@@ -1,5 +1,6 @@
 """Training: batches drawn anew in every epoch, early stopping, a line an epoch; same inputs, same bytes."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal, NamedTuple
 
 import pandas as pd
@@ -7,8 +8,8 @@ from pydantic import Field
 
 from heldout.core.process import suppress_native_stderr
 from heldout.data.shards import Images
-from heldout.networks import build, devices
-from heldout.training import batches, loop, monitoring, optimization
+from heldout.networks import build, devices, tokenizer
+from heldout.training import batches, loop, modality_dropout, monitoring, optimization
 from heldout.training.checkpoint import Checkpoint, Progress
 from heldout.training.progress import EpochLine
 
@@ -37,6 +38,7 @@ def fit(
     seed: int,
     strategy: tf.distribute.Strategy,
     checkpoint: Checkpoint,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
     *,
     epochs: PositiveInt,
     steps_per_epoch: Annotated[int, Field(ge=0)],
@@ -57,10 +59,11 @@ def fit(
         train, val: the images of either split.
         class_names: in the order of the model's outputs.
         sections: of params.yaml, for the functions that read them: `augment`, for training images alone, `optimizer`,
-            `schedule` and `fine_tune`.
+            `schedule` and `fine_tune`; `text` and `modality_dropout` where the model takes texts.
         seed: decides order, augmentation and dropout; `devices.configure_tensorflow` takes it as well.
         strategy: of `devices.configure_tensorflow`.
         checkpoint: where a killed run resumes; the caller removes it.
+        callbacks: further ones, which may end training; their numbers are part of the checkpoint.
         epochs: at most so many.
         steps_per_epoch: steps between two evaluations of the validation images; 0 for a pass over the training images.
         batch_size: images of a batch, of all replicas together.
@@ -79,11 +82,16 @@ def fit(
     """
     labels = train.class_numbers(class_names)
     weights = optimization.class_weights(labels, len(class_names), class_weights)
+    train_tokens, val_tokens = (tokenizer.tokens_of(images, sections.get("text")) for images in (train, val))
+    dropout = sections.get("modality_dropout")
+    if train_tokens is not None and dropout:
+        modality_dropout.check(sections["augment"], **dropout)
     train_source = batches.train_batches(
         train, labels, weights, sections["augment"], seed,
         batch_size=batch_size, microbatches=gradient_accumulation_steps, steps_per_epoch=steps_per_epoch,
+        tokens=train_tokens, dropout=dropout,
     )  # fmt: skip
-    val_source = batches.eval_batches(val, val.class_numbers(class_names), len(class_names))
+    val_source = batches.eval_batches(val, val.class_numbers(class_names), len(class_names), val_tokens)
     rows: list[dict[str, float]] = []
     for number, phase in enumerate([Phase(epochs), *fine_tune_phase(model, **sections["fine_tune"])]):
         if phase.layers:
@@ -99,11 +107,12 @@ def fit(
         schedule = sections["schedule"] | ({"learning_rate": phase.learning_rate} if phase.learning_rate else {})
         best = min((row["val_loss"] for row in rows), default=float("inf"))
         is_chief = devices.is_chief(strategy)
-        callbacks = [
+        phase_callbacks = [
             optimization.make_schedule(train_source.steps, phase.epochs, len(rows), **schedule),
             *([keras.callbacks.SwapEMAWeights(swap_on_epoch=True)] if sections["optimizer"]["ema_momentum"] else []),
             EarlyStopping(patience, best),
             EpochLine(train_source.images_per_step, best, is_chief),
+            *callbacks,
         ]
         # What clips by a norm, or skips steps that overflow, must see the gradients of all replicas.
         scales_loss = isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer)
@@ -113,7 +122,7 @@ def fit(
             monitors=monitoring.callbacks(checkpoint.path.stem, bool(saved or number)) if is_chief else [],
         )  # fmt: skip
         rows = training_loop.run(
-            train_source, val_source, len(rows) + phase.epochs, callbacks, checkpoint,
+            train_source, val_source, len(rows) + phase.epochs, phase_callbacks, checkpoint,
             checkpoint_every * (train_source.steps if checkpoint_unit == "epochs" else 1),
             Progress(number, len(rows), len(rows), rows=list(rows)),
         )  # fmt: skip

@@ -39,16 +39,16 @@ def make_train_step(
     @tf.function(jit_compile=xla)
     def replica_step(batch: ReplicaBatch) -> tf.Tensor:
         gradients, total, correct = None, 0.0, 0.0
-        microbatches = batch.pixels.shape[0]
+        microbatches = batch.mask.shape[0]
         for number in range(microbatches):
             with tf.GradientTape() as tape:
-                probabilities = model(batch.pixels[number], training=True)
+                probabilities = model(_inputs(batch, number), training=True)
                 losses = loss(batch.targets[number], probabilities)
                 mean = tf.reduce_sum(losses * batch.weights[number]) / batch.step_size
                 if penalties := model.losses:
                     mean += tf.add_n(penalties) / (replicas * microbatches)
                 scaled = optimizer.scale_loss(mean)
-            new = tape.gradient(scaled, variables)
+            new = [_dense(gradient) for gradient in tape.gradient(scaled, variables)]
             gradients = new if gradients is None else [a + b for a, b in zip(gradients, new, strict=True)]
             total += mean
             correct += _num_correct(batch, probabilities, number)
@@ -67,7 +67,7 @@ def make_eval_step(model: keras.Model, strategy: tf.distribute.Strategy, loss: k
 
     @tf.function(jit_compile=xla)
     def replica_step(batch: ReplicaBatch) -> tf.Tensor:
-        probabilities = model(batch.pixels[0], training=False)
+        probabilities = model(_inputs(batch, 0), training=False)
         total = tf.reduce_sum(loss(batch.targets[0], probabilities) * batch.weights[0])
         return tf.stack([total, _num_correct(batch, probabilities, 0), tf.reduce_sum(batch.mask)])
 
@@ -119,6 +119,17 @@ def _on_all_replicas(strategy: tf.distribute.Strategy, replica_step: Callable[[R
         return strategy.reduce(tf.distribute.ReduceOp.SUM, sums, axis=None)
 
     return step
+
+
+def _inputs(batch: ReplicaBatch, number: int) -> Any:
+    """A microbatch's inputs as the model takes them: a tensor, or a list of more."""
+    inputs = [values[number] for values in batch.inputs]
+    return inputs if len(inputs) > 1 else inputs[0]
+
+
+def _dense(gradient: Any) -> Any:
+    """An embedding's gradient, which names the rows that were used, as a tensor: the others cannot be added up."""
+    return tf.convert_to_tensor(gradient) if isinstance(gradient, tf.IndexedSlices) else gradient
 
 
 def _num_correct(batch: ReplicaBatch, probabilities: tf.Tensor, number: int) -> tf.Tensor:

@@ -18,10 +18,20 @@ MEANINGS = {
     "brier_score": "mean squared error of the probabilities: lower is better",
     "expected_calibration_error": "how far confidence is from accuracy, on average: lower is better",
     "area_under_risk_coverage": "mean error rate over all coverages: lower is better",
+    "image_alone_accuracy": "of the same model without the texts",
+    "text_alone_accuracy": "of the same model with black images",
+    "shuffled_text_accuracy": "of the same model with the text of another image",
+    "gain_of_text": "accuracy less that without the texts, on the same images",
+    "gain_of_image": "accuracy less that with black images, on the same images",
+    "gain_of_text_p_value": "how often chance alone does as much, were there no gain",
+    "gain_of_image_p_value": "how often chance alone does as much, were there no gain",
+    "test_texts": "fraction of the test images that have a text",
+    "texts_in_train": "of these texts: stand verbatim in train",
+    "texts_naming_class": "of these texts: hold the name of their class",
     "selective_accuracy": "of the images that are not left as unsure",
     "selective_coverage": "fraction of the images that are not left as unsure",
 }
-COUNTS = ("images", "groups")
+COUNTS = ("images", "groups", "searched_trials", "search_fingerprint")
 PROBLEMS = {
     "unusable": "cannot be read as images",
     "stray": "are no images",
@@ -69,11 +79,13 @@ def how_sure(scores: dict[str, float]) -> str:
     """What the intervals rest on."""
     if "accuracy_low" not in scores:
         return ""
+    searched = ""
+    if trials := scores.get("searched_trials", 0):
+        searched = f" The params were chosen from {trials:,.0f} trials on val (heldout search)."
     if groups := scores.get("groups", 0):
-        return (
-            f"Brackets hold 95 % intervals by the {groups:,.0f} groups of the images, which are not independent draws."
-        )
-    return "Brackets hold 95 % intervals; each image counts as an independent draw."
+        draws = f"by the {groups:,.0f} groups of the images, which are not independent draws."
+        return f"Brackets hold 95 % intervals {draws}{searched}"
+    return f"Brackets hold 95 % intervals; each image counts as an independent draw.{searched}"
 
 
 def left_out(numbers: dict[str, float], problems: pd.DataFrame) -> list[dict[str, str]]:

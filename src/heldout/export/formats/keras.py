@@ -29,10 +29,11 @@ def write(model: keras.Model, path: Path) -> None:
             archive.writestr(zipfile.ZipInfo(name, ZIP_EPOCH), content)
 
 
-def load(path: Path) -> Callable[[np.ndarray], np.ndarray]:
-    """A function from uint8 images (n, height, width, channels) to probabilities (n, num_classes)."""
+def load(path: Path) -> Callable[[Any], np.ndarray]:
+    """A function from uint8 images (n, height, width, channels), or a list of them and of int32 tokens (n, length), to
+    probabilities (n, num_classes)."""
     model = keras.saving.load_model(path)
-    return lambda images: model.predict_on_batch(images)
+    return lambda inputs: model.predict_on_batch(inputs)
 
 
 def _renumber_shared(config: Any, numbers: dict[int, int]) -> Any:

@@ -15,11 +15,24 @@ with suppress_native_stderr():
 
 
 def serving_function(model: keras.Model) -> Any:
-    """Raw pixels to probabilities as one TensorFlow function, always in inference mode.
+    """Raw pixels, and tokens where the model takes them, to probabilities as one TensorFlow function, always in
+    inference mode.
 
     `model.export()` traces the model without `training=`, and keeps its variables in the order of a set, so that no
     two exports have the same bytes (Keras 3.15).
     """
+    if len(model.inputs) == 2:
+        pixels, tokens = model.inputs
+        signature = [
+            tf.TensorSpec((None, *pixels.shape[1:]), tf.uint8, name="images"),
+            tf.TensorSpec((None, *tokens.shape[1:]), tf.int32, name="tokens"),
+        ]
+
+        @tf.function(input_signature=signature)
+        def serve_both(images: tf.Tensor, tokens: tf.Tensor) -> dict[str, tf.Tensor]:
+            return {"probabilities": model([tf.cast(images, tf.float32), tokens], training=False)}
+
+        return serve_both
     shape = (None, *model.input_shape[1:])
 
     @tf.function(input_signature=[tf.TensorSpec(shape, tf.uint8, name="images")])
@@ -43,7 +56,13 @@ def write(model: keras.Model, path: Path) -> None:
     (path / "fingerprint.pb").write_bytes(fingerprint.SerializeToString(deterministic=True))
 
 
-def load(path: Path) -> Callable[[np.ndarray], np.ndarray]:
-    """A function from uint8 images (n, height, width, channels) to probabilities (n, num_classes)."""
+def load(path: Path) -> Callable[[Any], np.ndarray]:
+    """A function from uint8 images (n, height, width, channels), or a list of them and of int32 tokens (n, length), to
+    probabilities (n, num_classes)."""
     serve = tf.saved_model.load(str(path)).signatures["serve"]
-    return lambda images: serve(images=tf.constant(images))["probabilities"].numpy()
+
+    def run(inputs: Any) -> np.ndarray:
+        named = zip(("images", "tokens"), inputs if isinstance(inputs, list) else [inputs], strict=False)
+        return serve(**{name: tf.constant(values) for name, values in named})["probabilities"].numpy()
+
+    return run

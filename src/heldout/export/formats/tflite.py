@@ -23,19 +23,24 @@ def write(model: Any, path: Path) -> None:
     path.write_bytes(content)
 
 
-def load(path: Path) -> Callable[[np.ndarray], np.ndarray]:
-    """A function from uint8 images (n, height, width, channels) to probabilities (n, num_classes), run by LiteRT."""
+def load(path: Path) -> Callable[[Any], np.ndarray]:
+    """A function from uint8 images (n, height, width, channels), or a list of them and of int32 tokens (n, length), to
+    probabilities (n, num_classes), run by LiteRT."""
     from ai_edge_litert.interpreter import Interpreter
 
     with suppress_native_stderr():
         interpreter = Interpreter(str(path), num_threads=1)
         interpreter.allocate_tensors()
-    source, target = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
+    sources = {source["dtype"]: source["index"] for source in interpreter.get_input_details()}
+    target = interpreter.get_output_details()[0]
 
-    def run(images: np.ndarray) -> np.ndarray:
-        interpreter.resize_tensor_input(source["index"], images.shape)
+    def run(inputs: Any) -> np.ndarray:
+        arrays = inputs if isinstance(inputs, list) else [inputs]
+        for array in arrays:  # told apart by their dtypes, as a file keeps no order
+            interpreter.resize_tensor_input(sources[array.dtype.type], array.shape)
         interpreter.allocate_tensors()
-        interpreter.set_tensor(source["index"], images)
+        for array in arrays:
+            interpreter.set_tensor(sources[array.dtype.type], array)
         interpreter.invoke()
         return interpreter.get_tensor(target["index"])
 

@@ -5,7 +5,9 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from heldout.compare import manifests
 from heldout.compare.comparison import Comparison
+from heldout.evaluation.paired.paired_tests import small
 
 NUM_BRIEF, MAX_BRIEF = 5, 100  # items, and characters of one
 FALSE_DISCOVERIES = 0.05
@@ -47,6 +49,8 @@ def _exam(compared: Comparison) -> Section:
     changed = ", ".join(f"{count:,} {what}" for count, what in counts if count)
     same = f"another exam: {changed}; compared are the {len(exam.common):,} images that both have under one label"
     text = same if changed else f"the same {len(exam.common):,} test images, labels and classes"
+    if compared.trained_on:
+        text += f" (of those left out, {compared.trained_on:,} were in the other side's train or val)"
     if compared.num_looks > 1:
         gain = f"{compared.gain_by_choice:.4f}"
         text += (
@@ -71,7 +75,7 @@ def _metrics(compared: Comparison) -> Section:
             name = row.metric.replace("_", " ")
             values = _interval(row.difference, row.low, row.high)
             rows.append([name, _number(row.base), _number(row.head), *values])
-    text = f"accuracy: exact paired test, p {_small(models.p_value)}; the others: paired bootstrap"
+    text = f"accuracy: exact paired test, p {small(models.p_value)}; the others: paired bootstrap"
     return Section("Metrics", text, header, rows)
 
 
@@ -82,6 +86,12 @@ def _causes(compared: Comparison) -> Section:
     ]
     kinds = list(dict.fromkeys(row[0] for row in rows))
     text = f"what differs: {', '.join(kinds)}" if rows else "no param, code, version or data differs"
+    if differing := manifests.differing_splits(compared.base, compared.head):
+        text += f"; images or labels of {', '.join(differing)}"
+    if compared.splits is None:
+        text += " (which images: `dvc fetch --all-branches data/splits` brings the lists of both sides)"
+    else:
+        rows += [_split(row) for row in compared.splits.itertuples()]
     if compared.attribution:
         divided, parts = compared.attribution, compared.attribution.parts.items()
         text += f"; of {divided.difference:+.4f} on {divided.images:,} images, "
@@ -91,7 +101,15 @@ def _causes(compared: Comparison) -> Section:
     changes = [
         f"{kind} {name} {base} to {head}" if kind != "code" else f"code of {name}" for kind, name, base, head, _ in rows
     ]
+    changes.sort(key=lambda change: not change.startswith("images "))  # what most is told in fewest words
     return Section("What did it", text, ["kind", "what", "base", "head", "read by"], rows, _first(changes))
+
+
+def _split(row: tuple) -> list[str]:
+    """What was done to the images of a split, as a row of causes."""
+    counts = [(getattr(row, name), name.replace("_", " ")) for name in manifests.CHANGES[3:]]
+    done = ", ".join(f"{count:,} {what}" for count, what in counts if count)
+    return ["images", row.split, f"{row.base:,}", f"{row.head:,} ({done})", "split"]  # type: ignore[attr-defined]
 
 
 def _images(compared: Comparison) -> Section:
@@ -111,13 +129,21 @@ def _classes(compared: Comparison) -> Section:
     differing = subsets[subsets["q_value"] < FALSE_DISCOVERIES]
     text = f"{len(differing)} of {tested} differ by more than chance, corrected for {tested} looks (Benjamini-Hochberg)"
     rows = [
-        [str(row.value), str(row.images), _number(row.base), _number(row.head), f"{row.fixed} / {row.broken}", *_p(row)]
+        [
+            row.cut,
+            str(row.value),
+            str(row.images),
+            _number(row.base),
+            _number(row.head),
+            f"{row.fixed} / {row.broken}",
+            *_p(row),
+        ]
         for row in subsets.itertuples()
         if row.fixed or row.broken
     ]
-    brief = _first([f"{row.value} {row.base:.3f} to {row.head:.3f}" for row in differing.itertuples()])
-    header = ["class", "images", "base", "head", "fixed / broken", "p", "corrected"]
-    return Section("Classes", text, header, rows, brief)
+    brief = _first([f"{row.cut} {row.value} {row.base:.3f} to {row.head:.3f}" for row in differing.itertuples()])
+    header = ["cut by", "value", "images", "base", "head", "fixed / broken", "p", "corrected"]
+    return Section("Classes and slices", text, header, rows, brief)
 
 
 def _confusions(compared: Comparison) -> Section:
@@ -134,7 +160,20 @@ def _costs(compared: Comparison) -> Section:
     changed = compared.costs[compared.costs["base"] != compared.costs["head"]]
     rows = [[row.name.replace("_", " "), _count(row.base), _count(row.head)] for row in changed.itertuples()]
     text = "what it costs" if rows else "parameters, epochs and bytes of the shipped files are the same"
+    text += _searched(compared)
     return Section("Cost", text, ["what", "base", "head"], rows, _first([f"{name} {a} to {b}" for name, a, b in rows]))
+
+
+def _searched(compared: Comparison) -> str:
+    """What HEAD's params were chosen from, where BASE's were not, and at what cost, where metrics/search.json says."""
+    base, head = (side.metrics["eval"].get("search_fingerprint") for side in (compared.base, compared.head))
+    if not head or head == base:
+        return ""
+    text = f"; HEAD's params were chosen from {compared.head.metrics['eval']['searched_trials']:,} trials on val"
+    search = compared.head.metrics.get("search", {})
+    if search.get("search_fingerprint") == head:
+        text += f", {search['epochs']:,g} epochs and {search['cpu_hours']:.2g} CPU hours or more"
+    return text
 
 
 def _first(items: list[str]) -> str:
@@ -147,11 +186,6 @@ def _first(items: list[str]) -> str:
 def _interval(value: float, low: float, high: float) -> Iterator[str]:
     yield f"{value:+.4f}"
     yield f"[{low:+.4f}, {high:+.4f}]"
-
-
-def _small(p_value: float) -> str:
-    """A p-value; what is below the arithmetic's own error is no number."""
-    return f"= {p_value:.2g}" if p_value >= 1e-12 else "< 1e-12"
 
 
 def _p(row: tuple) -> list[str]:

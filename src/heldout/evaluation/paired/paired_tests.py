@@ -107,6 +107,11 @@ def design_effect(sums: np.ndarray, sizes: np.ndarray) -> float:
     return float(max(1.0, (changed**2).sum() / changed.sum()))
 
 
+def small(p_value: float) -> str:
+    """A p-value in words; what is below the arithmetic's own error is no number."""
+    return f"= {p_value:.2g}" if p_value >= 1e-12 else "< 1e-12"
+
+
 def smallest_detectable(images: float, discordance: float) -> float:
     """The smallest true difference of two accuracies that McNemar's exact test shows with a probability of POWER.
 

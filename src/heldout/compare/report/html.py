@@ -8,14 +8,14 @@ import jinja2
 import pandas as pd
 
 from heldout.compare.comparison import Comparison, heading, verdict
-from heldout.compare.sections import sections
+from heldout.compare.report.sections import sections
 from heldout.core import names
 from heldout.data import images, raw_files
 from heldout.evaluation.report.page import source_digest
 from heldout.evaluation.report.thumbnails import thumbnail
 
 TEMPLATE = Path(__file__).with_name("template")
-STYLE = Path(__file__).resolve().parents[1] / "evaluation/report/template/style.css"
+STYLE = Path(__file__).resolve().parents[2] / "evaluation/report/template/style.css"
 MAX_ROWS, MAX_FIGURES = 200, 24  # of a table; of the fixed and of the broken images
 MAX_MEGAPIXELS = 100
 

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from heldout.compare.comparison import Comparison, heading, verdict, word
-from heldout.compare.sections import sections
+from heldout.compare.report.sections import sections
 from heldout.core import names
 
 MARKER = "<!-- heldout report -->"
@@ -66,6 +66,7 @@ def as_json(compared: Comparison, failures: list[str]) -> str:
             "relabelled": exam.relabelled["id"].tolist(),
             "classes_added": exam.classes_added,
             "classes_removed": exam.classes_removed,
+            "trained_on": compared.trained_on,
             "looks": compared.num_looks,
             "gain_by_choice": compared.gain_by_choice,
         },
@@ -75,8 +76,9 @@ def as_json(compared: Comparison, failures: list[str]) -> str:
         "attribution": compared.attribution and compared.attribution._asdict(),
         "failures": failures,
     }
-    for name in ("metrics", "images", "subsets", "confusions", "causes", "costs"):
-        values[name] = json.loads(getattr(compared, name).to_json(orient="records"))
+    for name in ("metrics", "images", "subsets", "confusions", "causes", "splits", "costs"):
+        table = getattr(compared, name)
+        values[name] = None if table is None else json.loads(table.to_json(orient="records"))
     return json.dumps(values | {"outputs": compared.outputs}, indent=2, ensure_ascii=False)
 
 

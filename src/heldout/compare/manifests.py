@@ -1,0 +1,92 @@
+"""Which images the splits of two revisions differ in, where their manifests are in the work tree or in DVC's cache."""
+
+import hashlib
+import io
+import subprocess
+from contextlib import suppress
+from pathlib import Path
+
+import pandas as pd
+
+from heldout.compare.revisions import Revision
+from heldout.data import raw_files
+
+SPLITS = ("train", "val", "test")
+COLUMNS = ["id", "split_base", "split_head", "label_base", "label_head"]
+CHANGES = ["split", "base", "head", "added", "removed", "relabelled", "moved_in", "moved_out"]
+
+
+def differing_splits(base: Revision, head: Revision) -> list[str]:
+    """The splits whose manifests differ, by dvc.lock."""
+    return [split for split in SPLITS if _md5(base, split) != _md5(head, split)]
+
+
+def images(revision: Revision, root: str | Path = ".") -> pd.DataFrame | None:
+    """The images of all splits: id, split, label; None where a manifest is neither in the work tree nor in the cache.
+
+    An image that is in two classes counts once, under the first.
+    """
+    tables = []
+    for split in SPLITS:
+        content = _content(_md5(revision, split), Path(root, _path(split)))
+        if content is None:
+            return None
+        table = pd.read_csv(io.BytesIO(content), dtype=str, keep_default_na=False, encoding="utf-8")
+        tables.append(table[["id", "label"]].assign(split=split))
+    return pd.concat(tables).sort_values(["id", "label"], kind="stable").drop_duplicates("id")
+
+
+def changed_images(base: pd.DataFrame, head: pd.DataFrame) -> pd.DataFrame:
+    """A row for each image whose split or label differs: id, split and label on either side, '' where it is absent.
+
+    Args:
+        base, head: of `images`.
+    """
+    both = base.merge(head, on="id", how="outer", suffixes=("_base", "_head")).fillna("")
+    differs = (both["split_base"] != both["split_head"]) | (both["label_base"] != both["label_head"])
+    return both.loc[differs, COLUMNS].reset_index(drop=True)
+
+
+def by_split(base: pd.DataFrame, head: pd.DataFrame) -> pd.DataFrame:
+    """A row for each split that differs: its images on either side, and how many were added to the data, removed from
+    them, relabelled, moved in from other splits, and moved out to others.
+
+    Args:
+        base, head: of `images`.
+    """
+    changed, rows = changed_images(base, head), []
+    before, after = changed["split_base"], changed["split_head"]
+    stayed = before == after
+    for split in SPLITS:
+        counts = (
+            int(((after == split) & (before == "")).sum()),
+            int(((before == split) & (after == "")).sum()),
+            int((stayed & (after == split)).sum()),
+            int(((after == split) & (before != "") & ~stayed).sum()),
+            int(((before == split) & (after != "") & ~stayed).sum()),
+        )
+        if any(counts):
+            rows.append((split, int((base["split"] == split).sum()), int((head["split"] == split).sum()), *counts))
+    return pd.DataFrame(rows, columns=CHANGES)
+
+
+def _md5(revision: Revision, split: str) -> str:
+    outs = revision.lock.get("split", {}).get("outs", [])
+    return next((out["md5"] for out in outs if out["path"] == _path(split)), "")
+
+
+def _path(split: str) -> str:
+    return f"data/splits/{split}.csv"
+
+
+def _content(md5: str, path: Path) -> bytes | None:
+    """The file of an md5: from the work tree, where it is the same, else from DVC's cache."""
+    candidates = [path]
+    with suppress(OSError, subprocess.SubprocessError):  # no DVC here: git alone is enough for all the rest
+        candidates.append(raw_files.cached_path(md5))
+    for file in candidates:
+        if md5 and file.is_file():
+            content = file.read_bytes()
+            if hashlib.md5(content, usedforsecurity=False).hexdigest() == md5:
+                return content
+    return None

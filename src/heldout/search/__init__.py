@@ -1,0 +1,1 @@
+"""Hyperparameter and architecture search on train and val alone, reproducible to the byte."""
