@@ -10,7 +10,7 @@ EXTRAS := --extra s3 --extra ssh --extra gs --extra azure --extra watch --extra 
 COMPILE := uv pip compile --quiet --universal --fork-strategy fewest --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header --group dev $(EXTRAS) $(UPGRADE)
 # What the stages write into DVC's cache: `make graph` writes this line.
-OUTS := data/sample data/index.csv data/problems.csv data/splits/train.csv data/splits/val.csv data/splits/test.csv data/classes.txt data/processed models/model.weights.h5 models/model.json data/predictions export data/explanations report/index.html
+OUTS := data/sample data/index.csv data/problems.csv data/splits/train.csv data/splits/val.csv data/splits/test.csv data/splits/unlabelled.csv data/classes.txt data/processed models/encoder models/model.weights.h5 models/model.json data/predictions export data/explanations report/index.html
 FAST := $(addprefix tests/,core data augmentation evaluation commands)
 LEFT_OUT := $(filter-out $(FAST),$(patsubst %/,%,$(filter-out tests/__pycache__/,$(wildcard tests/*/))))
 # A copied or moved clone would run the commands, and import the code, of the folder in which its .venv was made.

@@ -119,7 +119,7 @@ def scan(folder: Path) -> pd.DataFrame:
         "on_problem": "skip",
         "on_conflict": "keep",
     }
-    return index.scan(dir=str(folder), class_depth=1, max_megapixels=100, **settings)[0]
+    return index.scan(dir=str(folder), class_depth=1, max_megapixels=100, unlabelled="", **settings)[0]
 
 
 def build(table: pd.DataFrame, settings: dict, folder: Path, threads: int | None = None) -> int:

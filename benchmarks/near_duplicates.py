@@ -36,6 +36,7 @@ SETTINGS = {
     "on_problem": "error",
     "on_conflict": "keep",
     "max_megapixels": 100,
+    "unlabelled": "",
 }
 QUALITY = 90
 PARTS = ("original", "copy")  # the folders of the classes

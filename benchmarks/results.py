@@ -32,6 +32,7 @@ SECTIONS: Sections = {
     "data": {
         "dir": "data/raw", "layout": "auto", "class_depth": 1, "group_pattern": "", "captions": False,
         "on_problem": "error", "on_conflict": "error", "max_megapixels": 100,
+        "unlabelled": "",
     },
     "split": {"method": "hash", "val": 0.15, "test": 0.15, "seed": 0, "on_leak": "error"},
     "preprocess": {

@@ -18,19 +18,25 @@ def main(
     code.check(__file__)
     params.check_versions("matplotlib")
     settings = params.section("split", split.assign)
-    index = manifest.read(index_csv)
+    every = manifest.read(index_csv)
+    index = every[every["label"] != ""]
     given = set(index["split"])
     splits, gap_fillers = split.assign(index, **settings)
+    unlabelled = split.unlabelled(every, splits)
     further = index.columns[index.columns.get_loc("cluster") :]  # and those of the CSV beside the images
     optional = [name for name in ("group", "text") if (index[name] != "").any()]
     columns = ["id", "path", "label", *optional, "width", "height", "orientation", *further]
     index = index.assign(split=splits, fills_gap=gap_fillers).drop_duplicates(["id", "label", "split"])
     for name in split.SPLITS:
         manifest.write(index.loc[index["split"] == name, columns], f"{folder}/{name}.csv")
+    manifest.write(unlabelled[columns], f"{folder}/unlabelled.csv")
     counts = split.class_counts(index["label"], index["split"])
     fractions = {name: settings[name] for name in ("val", "test") if name not in given}
     atomic.write_text(classes_txt, "".join(f"{label}\n" for label in counts.index))
     summary = statistics.summarize(index, index["split"], manifest.read(problems_csv))
+    if len(index) < len(every):
+        summary |= {"unlabelled_images": len(every) - len(index), "unlabelled_in_pool": len(unlabelled)}
+        print(f"split: {len(unlabelled):,} of {len(every) - len(index):,} images without a label may be learned from")
     atomic.write_metrics(data_json, summary)
     manifest.write(counts.reset_index(names="label"), classes_csv)
     class_by_split(counts, plot)

@@ -10,15 +10,13 @@ from heldout.augmentation import augment
 from heldout.core import atomic, code, params
 from heldout.data import manifest, shards
 from heldout.evaluation import diagnosis
-from heldout.networks import build, devices, pretrained, tokenizer
+from heldout.networks import build, devices, encoder, pretrained, tokenizer
 from heldout.networks.batch_norm import BatchNormalization
 from heldout.training import fit, modality_dropout, optimization
 from heldout.training.checkpoint import Checkpoint, checkpoint_path
 
 
-def main(
-    train: str, val: str, classes_txt: str, pretrained_folder: str, folder: str, train_json: str, history_csv: str
-) -> None:
+def main(train: str, val: str, classes_txt: str, start: str, folder: str, train_json: str, history_csv: str) -> None:
     """Write the best epoch's weights, what is needed to build the network again, and how training went."""
     digest = code.check(__file__)
     params.check_versions("tensorflow", "keras", "numpy", "opencv-python-headless")
@@ -34,13 +32,15 @@ def main(
     }
     text = sections["text"] if sections["text"]["method"] != "none" else None
     architecture = params.section("model", build.build)
-    weights = pretrained.weights_id(architecture["weights"], pretrained_folder)
+    transfer = params.section("transfer", encoder.transfer)
     hardware = params.section("hardware", devices.configure_tensorflow)
     strategy = devices.configure_tensorflow(seed, **hardware)
     class_names = manifest.read_class_names(classes_txt)
     train_images, val_images = shards.Images(train), shards.Images(val)
     with strategy.scope():
         model = build.build(train_images.image_shape, len(class_names), BatchNormalization, text, **architecture)
+        weights = encoder.transfer(model, architecture, start, **transfer)
+    weights = weights or pretrained.weights_id(architecture["weights"], start)
     environment = devices.environment(strategy, **devices.determinism_settings(hardware))
     print(
         f"train: {model.count_params():,} parameters, {len(train_images):,} images, {environment['replicas']} x "
@@ -49,7 +49,7 @@ def main(
     )
     data = (class_names, train_images.digest(), val_images.digest())
     checkpoint = Checkpoint(
-        checkpoint_path(digest, seed, settings, sections, architecture, weights, hardware, environment, *data)
+        checkpoint_path(digest, seed, settings, sections, architecture, transfer, weights, hardware, environment, *data)
     )
     history = fit.fit(model, train_images, val_images, class_names, sections, seed, strategy, checkpoint, **settings)
     if not devices.is_chief(strategy):

@@ -123,7 +123,7 @@ def full_disk(tmp_path):
 def scan() -> pd.DataFrame:
     """The index of data/raw."""
     settings = {"layout": "auto", "group_pattern": "", "captions": False, "on_problem": "error", "on_conflict": "error"}
-    return index.scan(dir="data/raw", class_depth=1, max_megapixels=9, **settings)[0]
+    return index.scan(dir="data/raw", class_depth=1, max_megapixels=9, unlabelled="", **settings)[0]
 
 
 def write_shards(rows: pd.DataFrame, folder: str, texts: bool = False, **changed) -> int:

@@ -36,6 +36,15 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--json", action="store_true", help="print JSON, one object a line, not a table")
     _add_comparisons(commands)
     _add_search(commands)
+    command = commands.add_parser(
+        "suggest", help="name the images without a label that are most worth labelling, as CSV"
+    )
+    command.add_argument("--n", type=_positive, default=50, metavar="N", help="how many (%(default)s)")
+    command.add_argument(
+        "--method", choices=("margin", "k_center"), default="margin",
+        help="where the model is in doubt between two classes, or far from what is labelled (%(default)s)",
+    )  # fmt: skip
+    command.add_argument("--output", metavar="FILE", help="write the CSV here, not to the screen")
     commands.add_parser("summary", help="print the figures in metrics/ and where to look")
     command = commands.add_parser("doctor", help="say what is wrong: params.yaml, the images, DVC's files, the disks")
     command.add_argument("--fix", action="store_true", help="mend what a killed dvc left; exit 3 where that was needed")
@@ -147,6 +156,19 @@ def _predict(options: argparse.Namespace) -> int:
     return 1 if errors else 0
 
 
+def _suggest(options: argparse.Namespace) -> int:
+    from heldout.commands.suggest import suggest
+    from heldout.data import manifest
+
+    table = suggest(options.n, options.method)
+    if options.output:
+        manifest.write(table, options.output)
+        print(f"{len(table):,} images in {options.output}")
+    else:
+        print(table.to_csv(index=False, lineterminator="\n"), end="")
+    return 0
+
+
 def _summary(_: argparse.Namespace) -> int:
     from heldout.commands.summary import summary
 
@@ -220,6 +242,7 @@ COMMANDS = {
     "compare": _compare,
     "noise": _noise,
     "search": _search,
+    "suggest": _suggest,
     "summary": _summary,
     "doctor": _doctor,
     "cache": _cache,

@@ -28,6 +28,10 @@ GOLDEN_ROW = {
     "rand_augment_operation_1": -0.203484, "rand_augment_sign_1": -0.938133,
     "rand_augment_operation_2": 0.981063, "rand_augment_sign_2": -0.244349,
     "rand_augment_operation_3": 0.985721, "rand_augment_sign_3": -0.646844,
+    "aspect_ratio": 0.576022,
+    "hue": 0.066658,
+    "grayscale_apply": 0.925472,
+    "blur_apply": 0.174824, "blur_strength": -0.126244,
 }  # fmt: skip
 
 
@@ -136,6 +140,35 @@ def test_saturation_goes_towards_gray_and_away():
     gray = round(0.299 * 200 + 0.701 * 100)
     assert augmented(red, {"saturation": -1}, saturation=0.999)[0, 0, 0].tolist() == [gray] * 3
     assert augmented(red, {"saturation": 1}, saturation=0.5)[0, 0, 0].tolist() == [235, 85, 85]
+
+
+def test_hue_turns_a_third_of_the_circle():
+    red = np.full((1, 2, 2, 3), (200, 100, 100), np.uint8)
+    green = augmented(red, {"hue": 2 / 3}, hue=0.5)[0, 0, 0].astype(int)  # a third of the circle
+    assert np.abs(green - (100, 200, 100)).max() <= 3  # of 256 hues, 85 steps
+    assert np.array_equal(augmented(GRAY, {"hue": 1}, hue=0.5), GRAY)
+
+
+def test_color_is_lost_with_its_probability():
+    red = np.full((1, 2, 2, 3), (200, 100, 100), np.uint8)
+    assert augmented(red, {"grayscale_apply": -0.7}, grayscale=0.2)[0, 0, 0].tolist() == [130] * 3
+    assert np.array_equal(augmented(red, {"grayscale_apply": -0.5}, grayscale=0.2), red)
+
+
+def test_blur_spreads_a_point_and_keeps_its_sum():
+    point = np.zeros((1, 21, 21, 1), np.uint8)
+    point[0, 10, 10] = 250
+    blurred = augmented(point, {"blur_apply": -1, "blur_strength": 1}, blur=0.5)[0, :, :, 0].astype(int)
+    assert blurred[10, 10] < 50 and np.array_equal(blurred, blurred.T) and blurred.sum() == pytest.approx(250, abs=15)
+    assert np.array_equal(augmented(point, {"blur_apply": 0.1}, blur=0.5), point)
+
+
+def test_a_crop_of_another_aspect_ratio():
+    """A quarter of the area, twice as wide as high: 28 x 14 of 40 x 40 pixels."""
+    image = np.zeros((1, 40, 40, 1), np.uint8)
+    image[0, 13:27, 6:34] = 200
+    part = augmented(image, {"crop_area": 1, "aspect_ratio": 1}, crop=0.75, aspect_ratio=0.999, fill_mode="constant")
+    assert (part[0, 2:-2, 2:-2, 0] == 200).all()
 
 
 def test_erasing_paints_a_rectangle_with_the_mean():

@@ -27,6 +27,12 @@ def test_what_dvc_stops_at_in_a_line_of_its_own(folder):
         ("\ntrain:", "\ntrian:", "params.yaml: train is missing: is trian meant?"),
         ("\ntrain:", "\nextra: 1\ntrain:", "params.yaml: extra is not read by any stage: expected augment, data,"),
         ("zoom: 0.1", "zoom: 3", "params.yaml: augment.zoom is 3: expected less than 1"),
+        ("methods: []", "methods: [simclr]", "pretrain.methods is ['simclr'], but transfer.start is pretrained, so"),
+        (
+            "start: pretrained ",
+            "start: models/encoder ",
+            "transfer.start is models/encoder, but pretrain.methods is []",
+        ),
         ("zoom: 0.1", "zoom: [", "params.yaml is not YAML: while parsing a flow sequence"),
     ):
         (folder / "params.yaml").write_text(text.replace(old, new), encoding="utf-8")

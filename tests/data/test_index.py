@@ -25,6 +25,7 @@ SETTINGS = {
     "on_problem": "error",
     "on_conflict": "error",
     "max_megapixels": 100,
+    "unlabelled": "",
 }
 
 

@@ -72,6 +72,7 @@ def test_the_order_of_columns_and_others_beside_them(photos):
         on_problem="error",
         on_conflict="error",
         max_megapixels=9,
+        unlabelled="",
     )
     assert scan.images[["path", "site", "Age", "width", "width_given"]].to_numpy().tolist() == [
         ["data/raw/cat/0.jpg", "north", "3", 32, "7"],

@@ -415,7 +415,14 @@ def test_gaps_of_a_thousand_classes_of_six_take_an_eighth_out_of_train():
 
 
 def scan(folder: str, **changed) -> tuple[pd.DataFrame, pd.DataFrame]:
-    settings = {"layout": "auto", "class_depth": 1, "group_pattern": "", "captions": False, "max_megapixels": 100}
+    settings = {
+        "layout": "auto",
+        "class_depth": 1,
+        "group_pattern": "",
+        "captions": False,
+        "max_megapixels": 100,
+        "unlabelled": "",
+    }
     return indexing.scan(**settings, dir=folder, **({"on_problem": "error", "on_conflict": "error"} | changed))[:2]
 
 

@@ -79,7 +79,7 @@ def test_a_second_input_reaches_the_model(images):
     model.compile(keras.optimizers.Adam(0.1))
     strategy = tf.distribute.get_strategy()
     loss = keras.losses.CategoricalCrossentropy(reduction=None)
-    step = steps.make_train_step(model, strategy, loss, reduce_first=False, xla=False)
+    step = steps.make_train_step(model, strategy, steps.classification(loss), reduce_first=False, xla=False)
     iterator = iter(batches.distribute(source, strategy, first_step=0))
     assert [step(iterator).numpy() for _ in range(30)][-1][1] == 24
 

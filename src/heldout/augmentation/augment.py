@@ -7,19 +7,18 @@ import numpy as np
 from pydantic import Field
 from scipy.stats import beta
 
-from heldout.augmentation import randaugment
+from heldout.augmentation import color, randaugment
 
 BORDER_MODES = {"nearest": cv2.BORDER_REPLICATE, "reflect": cv2.BORDER_REFLECT_101, "constant": cv2.BORDER_CONSTANT}
-GRAY_WEIGHTS = np.array([0.299, 0.587, 0.114], np.float32)  # of red, green and blue: their brightness (ITU-R BT.601)
 ERASED_AREA, ERASED_ASPECT = (0.02, 0.33), (0.3, 3.3)  # of Zhong et al., Random Erasing Data Augmentation, 2020
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Probability = Annotated[float, Field(ge=0, le=1)]
 Alpha = Annotated[float, Field(ge=0, le=10)]
 # The section `augment` with every operation off.
 OFF: dict[str, Any] = {
-    "rotation": 0, "width_shift": 0, "height_shift": 0, "shear": 0, "zoom": 0, "crop": 0,
+    "rotation": 0, "width_shift": 0, "height_shift": 0, "shear": 0, "zoom": 0, "crop": 0, "aspect_ratio": 0,
     "horizontal_flip": False, "vertical_flip": False, "fill_mode": "nearest",
-    "brightness": 0, "contrast": 0, "saturation": 0, "random_erasing": 0,
+    "brightness": 0, "contrast": 0, "saturation": 0, "hue": 0, "grayscale": 0, "blur": 0, "random_erasing": 0,
     "rand_augment_ops": 0, "rand_augment_magnitude": 9, "mixup": 0, "cutmix": 0,
 }  # fmt: skip
 MODIFIERS = ("fill_mode", "rand_augment_magnitude")  # keys that say how operations work, and switch none on
@@ -42,6 +41,10 @@ DRAWS: dict[str, tuple[str, ...]] = {
         f"rand_augment_{number}": (f"rand_augment_operation_{number}", f"rand_augment_sign_{number}")
         for number in range(1, randaugment.MAX_OPS + 1)
     },
+    "aspect_ratio": ("aspect_ratio",),
+    "hue": ("hue",),
+    "grayscale": ("grayscale_apply",),
+    "blur": ("blur_apply", "blur_strength"),
 }
 COLUMN = {name: number for number, name in enumerate(name for names in DRAWS.values() for name in names)}
 
@@ -76,12 +79,16 @@ def augment_batch(
     shear: Annotated[float, Field(ge=0, lt=45)],
     zoom: Fraction,
     crop: Fraction,
+    aspect_ratio: Fraction,
     horizontal_flip: bool,
     vertical_flip: bool,
     fill_mode: Literal["nearest", "reflect", "constant"],
     brightness: Fraction,
     contrast: Fraction,
     saturation: Fraction,
+    hue: Annotated[float, Field(ge=0, le=0.5)],
+    grayscale: Probability,
+    blur: Probability,
     random_erasing: Probability,
     rand_augment_ops: Annotated[int, Field(ge=0, le=randaugment.MAX_OPS)],
     rand_augment_magnitude: Annotated[float, Field(ge=0, le=randaugment.MAX_MAGNITUDE)],
@@ -103,9 +110,12 @@ def augment_batch(
         shear: the largest shear angle either way, degrees.
         zoom: scales each axis by a factor in [1 - zoom, 1 + zoom].
         crop: takes a part of at least 1 - crop of the area, anywhere, enlarged to the image's size.
+        aspect_ratio: that part is wider or higher than the image by a factor of up to 1 + it (SimCLR's crop: 1/3).
         horizontal_flip, vertical_flip: mirrors an image with a probability of 0.5.
         fill_mode: what lies outside the image: the nearest pixel, the mirror image, or black.
         brightness, contrast, saturation: each by a factor in [1 - it, 1 + it].
+        hue: turns the colors by at most so much of their circle, either way.
+        grayscale, blur: the probability that an image loses its colors, or is blurred.
         random_erasing: the probability that a rectangle is painted over with the image's mean (Random Erasing, 2020).
         rand_augment_ops: how many operations of RandAugment (Cubuk et al., 2020), after the warp and the colors.
         rand_augment_magnitude: their strength, 0 to 30.
@@ -121,10 +131,9 @@ def augment_batch(
         draw = drawn[indices]
         pixels = warp_affine(
             images[indices], draw, rotation=rotation, shift=(width_shift, height_shift), shear=shear, zoom=zoom,
-            crop=crop, flip=(horizontal_flip, vertical_flip), fill_mode=fill_mode,
+            crop=crop, aspect_ratio=aspect_ratio, flip=(horizontal_flip, vertical_flip), fill_mode=fill_mode,
         )  # fmt: skip
-        if brightness or contrast or saturation:
-            pixels = adjust_color(pixels, draw, brightness, contrast, saturation)
+        pixels = _recolor(pixels, draw, brightness, contrast, saturation, hue, grayscale, blur)
         if rand_augment_ops:
             pixels = _rand_augment(pixels, draw, rand_augment_ops, rand_augment_magnitude, BORDER_MODES[fill_mode])
         return erase_rectangles(pixels, draw, random_erasing) if random_erasing else pixels
@@ -153,6 +162,7 @@ def warp_affine(
     shear: float,
     zoom: float,
     crop: float,
+    aspect_ratio: float,
     flip: tuple[bool, bool],
     fill_mode: str,
 ) -> np.ndarray:
@@ -171,31 +181,14 @@ def warp_affine(
         )
         moved = np.array([draw["width_shift"] * shift[0], draw["height_shift"] * shift[1]]) * size
         # The crop's center is so far from the image's that the crop stays inside.
-        side = np.sqrt(1 - crop * _to_unit(draw["crop_area"]))
+        stretch = (1 + aspect_ratio) ** (draw["aspect_ratio"] / 2)
+        side = np.minimum(np.sqrt(1 - crop * _to_unit(draw["crop_area"])) * np.array([stretch, 1 / stretch]), 1)
         offset = np.array([draw["crop_x"], draw["crop_y"]]) * (1 - side) * size / 2
         affine = np.column_stack([matrix * side, center + offset - matrix @ (center * side + moved)])
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         warped = cv2.warpAffine(image, affine, (width, height), flags=flags, borderMode=BORDER_MODES[fill_mode])
         result[position] = warped.reshape(image.shape)
     return result
-
-
-def adjust_color(
-    images: np.ndarray, drawn: np.ndarray, brightness: float, contrast: float, saturation: float
-) -> np.ndarray:
-    """Scale the pixels, their distance from the image's mean, and their distance from gray."""
-
-    def factors(name: str, limit: float) -> np.ndarray:
-        return (1 + drawn[:, COLUMN[name]] * limit).astype(np.float32)[:, None, None, None]
-
-    pixels = images.astype(np.float32) * factors("brightness", brightness)
-    if contrast:
-        mean = pixels.mean(axis=(1, 2, 3), keepdims=True)
-        pixels = mean + (pixels - mean) * factors("contrast", contrast)
-    if saturation and images.shape[-1] == 3:
-        gray = (pixels * GRAY_WEIGHTS).sum(axis=-1, keepdims=True)
-        pixels = gray + (pixels - gray) * factors("saturation", saturation)
-    return np.clip(np.rint(pixels), 0, 255).astype(np.uint8)
 
 
 def erase_rectangles(images: np.ndarray, drawn: np.ndarray, probability: float) -> np.ndarray:
@@ -245,6 +238,40 @@ def mix_images(
             result[position] = blend.reshape(images.shape[1:])
     column = weights.astype(np.float32)[:, None]
     return result, (targets * column + partner_targets * (1 - column)).astype(np.float32)
+
+
+def _recolor(
+    images: np.ndarray,
+    drawn: np.ndarray,
+    brightness: float,
+    contrast: float,
+    saturation: float,
+    hue: float,
+    grayscale: float,
+    blur: float,
+) -> np.ndarray:
+    """The operations of `color` that are on."""
+
+    def factors(name: str, limit: float) -> np.ndarray:
+        return 1 + drawn[:, COLUMN[name]] * limit
+
+    def chosen(name: str, probability: float) -> np.ndarray:
+        return _to_unit(drawn[:, COLUMN[f"{name}_apply"]]) < probability
+
+    if brightness or contrast or saturation:
+        images = color.adjust_color(
+            images,
+            factors("brightness", brightness),
+            factors("contrast", contrast) if contrast else None,
+            factors("saturation", saturation) if saturation else None,
+        )
+    if hue:
+        images = color.shift_hue(images, drawn[:, COLUMN["hue"]] * hue)
+    if grayscale:
+        images = color.drop_color(images, chosen("grayscale", grayscale))
+    if blur:
+        images = color.blur(images, chosen("blur", blur), _to_unit(drawn[:, COLUMN["blur_strength"]]))
+    return images
 
 
 def _rand_augment(

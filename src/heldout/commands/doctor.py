@@ -9,7 +9,7 @@ from pathlib import Path
 
 import yaml
 
-from heldout.commands import conflicts, leftovers, processes, schemas, storage
+from heldout.commands import conflicts, graph, leftovers, processes, schemas, storage
 from heldout.core import params
 
 
@@ -64,6 +64,7 @@ def _settings() -> Iterator[str]:
             f"{name}.{key}" in params.RENAMED for key in sections[name]
         ):
             yield from _error_of(params.check, name, sections[name], schema)
+    yield from _half_set(sections)
     yield from _versions()
     folder = sections.get("data", {}).get("dir") if isinstance(sections.get("data"), dict) else None
     if folder and not Path(folder).is_dir():
@@ -87,6 +88,26 @@ def _renamed(sections: dict) -> Iterator[str]:
         for key in values if isinstance(values, dict) else []:
             if f"{name}.{key}" in params.RENAMED:
                 yield f"params.yaml: {params.unknown_key(name, key, [])}"
+
+
+def _half_set(sections: dict) -> Iterator[str]:
+    """Pretraining takes two params, since DVC has no conditions: one that makes the stage, one that `train` reads."""
+    try:
+        methods, start = sections["pretrain"]["methods"], sections["transfer"]["start"]
+    except (KeyError, TypeError):
+        return  # named above
+    encoder = graph.CHOSEN["${transfer.start}"]
+    off = "`heldout recipe simclr pretrain.methods=[] transfer.start=pretrained` switches it off"
+    if methods and start != encoder:
+        yield (
+            f"pretrain.methods is {methods}, but transfer.start is {start}, so nothing would start from what is "
+            f"pretrained: set transfer.start to {encoder}; {off}"
+        )
+    if not methods and start == encoder and not Path(f"{encoder}.dvc").is_file():
+        yield (
+            f"transfer.start is {start}, but pretrain.methods is [], so no stage writes it: set pretrain.methods to "
+            f"[simclr]; {off}"
+        )
 
 
 def _versions() -> Iterator[str]:

@@ -15,6 +15,7 @@ from heldout.core import atomic
 
 PARAMS_FUNCTIONS = ("section", "scalar")
 WHOLE_FILES = ("params_yaml", "env_yaml")  # arguments of a stage that is handed one of these files, so reads all keys
+CHOSEN = {"${transfer.start}": "models/encoder"}  # a dep that params.yaml names, and the output that it can be
 STAGE_TABLE, RERUN_TABLE = "stages", "what reruns"
 
 
@@ -85,7 +86,7 @@ def section_functions(stages_folder: Path) -> dict[str, tuple[str, str]]:
 
 
 def instances(stages: dict[str, dict]) -> dict[str, dict]:
-    """The stages, one of a matrix once a value, named as DVC names it."""
+    """The stages, one of a matrix once a value, named as DVC names it; one over values of params.yaml counts once."""
     result = {}
     for name, stage in stages.items():
         for value in stage.get("matrix", {}).get("split", [None]):
@@ -106,6 +107,7 @@ def downstream(stages: dict[str, dict], name: str) -> set[str]:
     all_instances, result, pending = instances(stages), set[str](), [name]
     while pending:
         produced = set(outs(all_instances[pending.pop()]))
+        produced |= {dep for dep, path in CHOSEN.items() if path in produced}
         following = {key for key, stage in all_instances.items() if set(stage.get("deps", [])) & produced} - result
         result |= following
         pending += following
@@ -179,7 +181,7 @@ def _code(names: Iterable[str]) -> str:
 
 
 def _plain(path: str) -> str:
-    return path.replace("${item.split}", "SPLIT").replace("${data.dir}", "data.dir")
+    return re.sub(r"\$\{(.*?)\}", r"\1", path.replace("${item.split}", "SPLIT"))
 
 
 def _glob(path: str) -> str:

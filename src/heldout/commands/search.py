@@ -61,7 +61,7 @@ def _inputs(options: argparse.Namespace) -> Inputs:
     params.check_versions("tensorflow", "keras", "numpy", "opencv-python-headless")
     known = schemas.load(Path("stages"))
     values = params.load(PARAMS)
-    base: dict[str, Any] = {name: values.get(name) for name in (*spaces.SECTIONS, "hardware")}
+    base: dict[str, Any] = {name: values.get(name) for name in (*spaces.SECTIONS, *spaces.FIXED)}
     for name, section in base.items():
         params.check(name, section, known[name], PARAMS)
     space = spaces.read(options.space, known, base)

@@ -20,6 +20,17 @@ def label(index: pd.DataFrame) -> pd.Series:
     return pd.Series(connected(num_nodes, np.concatenate(edges))[: len(index)], index.index)
 
 
+def of_images(rows: pd.DataFrame, ids: np.ndarray) -> np.ndarray:
+    """The number of each image's component, int (n,), in the order of `ids`.
+
+    Args:
+        rows: a split's manifest, with or without groups, which holds every image.
+        ids: (n,), of `shards.Images`.
+    """
+    table = rows if "group" in rows else rows.assign(group="")
+    return label(table).groupby(table["id"]).first().reindex(ids).to_numpy()
+
+
 def connected(num_nodes: int, edges: np.ndarray) -> np.ndarray:
     """The number of the component of each of `num_nodes` nodes under the edges, int (m, 2)."""
     graph = coo_array((np.ones(len(edges), bool), (edges[:, 0], edges[:, 1])), (num_nodes, num_nodes))

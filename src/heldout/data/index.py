@@ -37,6 +37,7 @@ def scan(
     on_problem: Literal["error", "skip"],
     on_conflict: Literal["error", "drop", "keep"],
     max_megapixels: Annotated[float, Field(gt=0)],
+    unlabelled: str,
 ) -> Scan:
     """Read every image of the folder once, and find duplicates.
 
@@ -50,30 +51,34 @@ def scan(
         on_conflict: whether one image (or near-duplicates) in two classes ends the scan, is left out with all its
             copies, or is kept; it is listed in the last two cases.
         max_megapixels: a larger image is a problem, seen in its header before anything is decoded.
+        unlabelled: a folder inside `dir` whose images need no class, for pretraining; '' for none.
 
     Returns:
         The index, sorted by path, with the columns id (md5), path, label, split, group and text (as given, or ''),
         width and height (pixels, as stored), bytes, format, orientation (EXIF, 1 to 8), channels, bits (of a channel),
         cluster (the lowest id of an image and its duplicates, or '' where it has none), and further columns of the
-        CSV; the problems: path, kind, reason, remedy; the layout of the folder, and notes.
+        CSV (an image without a class has the label ''); the problems: path, kind, reason, remedy; the layout of the
+        folder, and notes.
 
     Raises:
         ValueError: where the layout is in doubt, or there is a problem or conflict that the params do not allow.
     """
-    listing = image_folder.list_images(dir, layout, class_depth, group_pattern)
+    listing = image_folder.list_images(dir, layout, class_depth, group_pattern, unlabelled)
     listing = caption_files.read(listing) if captions else listing
     with tempfile.TemporaryFile() as signatures:
         table, problems = _read(listing, dir, max_megapixels, signatures)
         _check_problems([problem for problem in problems if problem.kind == "unusable"], on_problem)
         table["cluster"] = _clusters(table, signatures)
+    table, unlabeled, duplicates = _split_off_unlabeled(table)
     table, strays = _without_strays(table)
     _check_problems(strays, on_problem)
     table, copies, joined = _without_copies(table)
     table, conflicts = _resolve_conflicts(table, on_conflict)
+    table = pd.concat([table, unlabeled]).sort_values("path", kind="stable") if len(unlabeled) else table
     single = table.groupby("cluster")["path"].transform("size") == 1  # all its duplicates are left out
     table["cluster"] = table["cluster"].mask(single, "")
-    problems = sorted(problems + strays + copies + conflicts)
-    _check_class_count(table, problems, dir)
+    problems = sorted(problems + strays + copies + conflicts + duplicates)
+    _check_class_count(table[table["label"] != ""], problems, dir)
     problem_table = pd.DataFrame(problems, columns=Problem._fields)
     notes = [*listing.notes, *joined, *_vanished_classes(listing, table, problems)]
     table = _with_extra_columns(table[COLUMNS].reset_index(drop=True), listing)
@@ -108,7 +113,7 @@ def _vanished_classes(listing: Listing, table: pd.DataFrame, problems: list[Prob
     left_out = {problem.path: problem for problem in problems}
     remaining = set(table["label"])
     lines = []
-    for label in sorted({file.label for file in listing.files} - remaining):
+    for label in sorted({file.label for file in listing.files if file.label} - remaining):
         paths = [names.printable(file.path) for file in listing.files if file.label == label]
         reasons = [left_out[path].reason for path in paths if path in left_out]
         first = f"{len(paths)}; the first: {paths[0]} {reasons[0]}"
@@ -126,6 +131,19 @@ def _clusters(table: pd.DataFrame, signatures: IO[bytes]) -> pd.Series:
     near.iloc[large] = numbers.astype(str)
     ids = table["id"].groupby(components.label(table.assign(group="", cluster=near)))
     return ids.transform("min").where(ids.transform("size") > 1, "")
+
+
+def _split_off_unlabeled(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame, list[Problem]]:
+    """The images with a class; those without, of each once; and the copies among these."""
+    labeled, rest = table[table["label"] != ""], table[table["label"] == ""]
+    first = pd.concat([labeled, rest]).drop_duplicates("id")
+    kept = rest[rest["path"].isin(first["path"])]
+    originals = dict(zip(first["id"], first["path"], strict=True))
+    duplicates = [
+        Problem(row.path, "copy", f"has the same bytes as {originals[row.id]}", "nothing: it is counted once")
+        for row in rest[~rest["path"].isin(kept["path"])].itertuples()
+    ]
+    return labeled, kept, duplicates
 
 
 def _without_strays(table: pd.DataFrame) -> tuple[pd.DataFrame, list[Problem]]:

@@ -1,10 +1,12 @@
 """Preprocessing: the images that a manifest names, decoded and resized by all cores, in order and in bounded memory."""
 
 import os
+import tempfile
 import threading
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 from itertools import islice
 from typing import Any, NamedTuple
@@ -68,6 +70,26 @@ def write_shards(
             cache.num_reused += len(decoded_now) - sum(decoded_now)
             if stop == shard.stop and decoded[shard.start : stop].any():
                 cache.add(shard.path, ids[shard.start : stop], checksums[shard.start : stop])
+
+
+@contextmanager
+def temporary_shards(rows: pd.DataFrame, settings: dict[str, Any]) -> Iterator[str]:
+    """The folder of shards of a manifest's images while the block runs, '' where it has none.
+
+    They are no output of the graph: the cache of decoded images makes the next time cheap.
+
+    Args:
+        rows: id, path and label.
+        settings: the keyword arguments of `images.decode_and_resize`.
+    """
+    if rows.empty:
+        yield ""
+        return
+    with tempfile.TemporaryDirectory(prefix="heldout-shards-") as parent:
+        folder = f"{parent}/shards"
+        rows = rows.sort_values(["id", "label"], ignore_index=True)
+        write_shards(rows, folder, decode_cache.DecodeCache(settings), **settings)
+        yield folder
 
 
 def _chunks(rows: pd.DataFrame, created: list[shards.Shard], cache: decode_cache.DecodeCache) -> Iterator[Chunk]:

@@ -69,6 +69,27 @@ def assign(
     return splits, table["component"].isin(gap_fillers) & (table["split"] == "")
 
 
+def unlabelled(index: pd.DataFrame, splits: pd.Series) -> pd.DataFrame:
+    """The images without a label that may be learned from: none that is a copy or near-duplicate of an image of val or
+    test, or in its group, directly or through others, and none that is given to those.
+
+    Args:
+        index: all rows, of which those without a label have the label ''.
+        splits: of `assign`, of the rows with one.
+
+    Raises:
+        RuntimeError: where one of them leaks.
+    """
+    every_split = splits.reindex(index.index).fillna(index["split"]).replace({"": "unlabelled", "val": "test"})
+    is_held_out = every_split == "test"
+    component = components.label(index)
+    kept = (index["label"] == "") & ~is_held_out.groupby(component).transform("any")
+    leaks = leakage.find(index[kept | is_held_out], every_split[kept | is_held_out].mask(kept, "unlabelled"))
+    if leaks:
+        raise RuntimeError(f"an image without a label leaks, which is a fault of the program: {leaks[0]}")
+    return index[kept]
+
+
 def class_counts(labels: pd.Series, splits: pd.Series) -> pd.DataFrame:
     """How many images each class (rows) has in each split (columns train, val, test)."""
     # pd.crosstab takes 13 times as long at 10,000 classes of 6 images.

@@ -55,10 +55,11 @@ def latency(model: Any) -> float:
         path = Path(folder, "model.tflite")
         tflite.write(model, path)
         run = tflite.load(path)
-        image = np.zeros((1, *model.input_shape[1:]), np.uint8)
+        dtypes = (np.uint8, np.int32)  # pixels, and tokens where the model sees texts
+        inputs = [np.zeros((1, *tensor.shape[1:]), dtype) for tensor, dtype in zip(model.inputs, dtypes, strict=False)]
         seconds = []
         for _ in range(WARM_UP + RUNS):
             started = time.perf_counter()
-            run(image)
+            run(inputs if len(inputs) > 1 else inputs[0])
             seconds.append(time.perf_counter() - started)
     return 1000 * float(np.median(seconds[WARM_UP:]))

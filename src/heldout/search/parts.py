@@ -18,6 +18,7 @@ class Part(Images):
     def __init__(self, whole: Images, rows: np.ndarray) -> None:
         self._folder, self._shards, self.image_shape = whole._folder, whole._shards, whole.image_shape
         self.ids, self.labels = whole.ids[rows], whole.labels[rows]
+        self.texts = None if whole.texts is None else whole.texts[rows]
         self._shard_of_image, self._row_of_image = whole._shard_of_image[rows], whole._row_of_image[rows]
 
 

@@ -11,7 +11,8 @@ import numpy as np
 from heldout.core import params
 
 # What a trial reads. The rest decides what data there are, what is tested, or what a result's digits depend on.
-SECTIONS = ("augment", "model", "train", "optimizer", "schedule", "fine_tune")
+SECTIONS = ("augment", "modality_dropout", "model", "train", "optimizer", "schedule", "fine_tune")
+FIXED = ("text", "transfer", "hardware")  # which a trial reads as they are
 DIGITS = 4  # significant ones of a real number, which people read in params.yaml
 MUTATION = 0.2  # standard deviation of a range's mutation, as a part of the range
 

@@ -8,7 +8,7 @@ import numpy as np
 from heldout.data import manifest
 from heldout.data.shards import Images
 from heldout.evaluation.metrics import SMALLEST
-from heldout.networks import build, devices, pretrained
+from heldout.networks import build, devices, encoder, pretrained, tokenizer
 from heldout.networks.batch_norm import BatchNormalization
 from heldout.search import costs, parts
 from heldout.search.pool import Setup
@@ -40,10 +40,11 @@ def run(job: Job, setup: Setup) -> tuple[dict[str, Any], str]:
     strategy = devices.configure_tensorflow(job.seed, **sections["hardware"])
     environment = devices.environment(strategy, **devices.determinism_settings(sections["hardware"]))
     try:
-        weights = pretrained.weights_id(sections["model"]["weights"], setup.pretrained)
         with strategy.scope():
             shape, count = data.train.image_shape, len(data.class_names)
-            model = build.build(shape, count, BatchNormalization, **sections["model"])
+            model = build.build(shape, count, BatchNormalization, _text(sections), **sections["model"])
+            weights = encoder.transfer(model, sections["model"], sections["transfer"]["start"], **sections["transfer"])
+        weights = weights or pretrained.weights_id(sections["model"]["weights"], setup.pretrained)
         inputs = (job.seed, job.thresholds, {name: sections[name] for name in sorted(sections)}, weights, environment)
         digests = [images.digest() for images in (data.train, data.search)]
         checkpoint = Checkpoint(checkpoint_path("search", setup.digest, *inputs, data.class_names, *digests))
@@ -60,7 +61,7 @@ def run(job: Job, setup: Setup) -> tuple[dict[str, Any], str]:
     summary = fit.summarize(history, model.count_params())
     fields = {name: summary[name] for name in ("val_accuracy", "val_loss", "epochs")}
     if job.confirm:
-        return fields | _score(model, data.confirmation, data.class_names), str(checkpoint.path)
+        return fields | _score(model, data.confirmation, data.class_names, _text(sections)), str(checkpoint.path)
     return fields | {
         "best_epoch": summary["best_epoch"],
         "cost": len(history) * costs.epoch_cost(sections, len(data.train)),
@@ -76,7 +77,13 @@ def latencies(setup: Setup, models: list[dict[str, Any]]) -> list[float]:
     data = _data(setup.train, setup.val, setup.val_csv, setup.classes_txt)
     devices.configure_tensorflow(0, **setup.base["hardware"] | {"precision": "float32"})
     shape, count = data.train.image_shape, len(data.class_names)
-    return [costs.latency(build.build(shape, count, **merged(setup.base, values)["model"])) for values in models]
+    sections = [merged(setup.base, values)["model"] for values in models]
+    return [costs.latency(build.build(shape, count, text=_text(setup.base), **section)) for section in sections]
+
+
+def _text(sections: dict[str, Any]) -> dict[str, Any] | None:
+    """The section `text`, where the network sees texts."""
+    return sections["text"] if sections["text"]["method"] != "none" else None
 
 
 @lru_cache(1)
@@ -87,10 +94,11 @@ def _data(train: str, val: str, val_csv: str, classes_txt: str) -> Data:
     return Data(Images(train), first, second, manifest.read_class_names(classes_txt))
 
 
-def _score(model: Any, images: Images, class_names: list[str]) -> dict[str, Any]:
+def _score(model: Any, images: Images, class_names: list[str], text: dict[str, Any] | None) -> dict[str, Any]:
     """Accuracy, log loss (nats), and which images are right."""
     labels = images.class_numbers(class_names)
-    probabilities = np.concatenate([model.predict_on_batch(batch) for batch in images.batches()])
+    inputs = tokenizer.model_inputs(images.batches(), tokenizer.tokens_of(images, text))
+    probabilities = np.concatenate([model.predict_on_batch(batch) for batch in inputs])
     of_label = probabilities[np.arange(len(labels)), labels].astype(float)
     correct = probabilities.argmax(axis=1) == labels
     return {

@@ -9,7 +9,7 @@ from pydantic import Field
 from heldout.core.process import suppress_native_stderr
 from heldout.data.shards import Images
 from heldout.networks import build, devices, tokenizer
-from heldout.training import batches, loop, modality_dropout, monitoring, optimization
+from heldout.training import batches, loop, modality_dropout, monitoring, optimization, steps
 from heldout.training.checkpoint import Checkpoint, Progress
 from heldout.training.progress import EpochLine
 
@@ -117,7 +117,8 @@ def fit(
         # What clips by a norm, or skips steps that overflow, must see the gradients of all replicas.
         scales_loss = isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer)
         training_loop = loop.Loop(
-            model, strategy, optimization.make_loss(loss, label_smoothing), optimization.make_loss(loss, 0),
+            model, strategy, steps.classification(optimization.make_loss(loss, label_smoothing)),
+            steps.classification(optimization.make_loss(loss, 0)),
             reduce_first=sections["optimizer"]["global_clipnorm"] > 0 or scales_loss, xla=xla,
             monitors=monitoring.callbacks(checkpoint.path.stem, bool(saved or number)) if is_chief else [],
         )  # fmt: skip

@@ -32,23 +32,27 @@ class Loop:
     Args:
         model: with an optimizer.
         strategy: of `devices.configure_tensorflow`.
-        loss, val_loss: without reduction: they give a loss an image.
+        objective, val_objective: what is trained for, and what is evaluated (None where there is no `val`).
         reduce_first, xla: of `steps.make_train_step`.
         monitors: callbacks that only read; no state of theirs is saved.
+        watch: gives further figures after each epoch.
+        learning_rate_key: what an error calls the param.
     """
 
     model: keras.Model
     strategy: tf.distribute.Strategy
-    loss: keras.losses.Loss
-    val_loss: keras.losses.Loss
+    objective: steps.Objective
+    val_objective: steps.Objective | None
     reduce_first: bool
     xla: bool
     monitors: list[keras.callbacks.Callback] = field(default_factory=list)
+    watch: Callable[[], dict[str, float]] = dict
+    learning_rate_key: str = "schedule.learning_rate"
 
     def run(
         self,
         train: batches.BatchSource,
-        val: batches.BatchSource,
+        val: batches.BatchSource | None,
         epochs: int,
         callbacks: list[keras.callbacks.Callback],
         checkpoint: Checkpoint,
@@ -58,7 +62,7 @@ class Loop:
         """Train to the end of a phase, from the checkpoint where that is of this phase.
 
         Args:
-            train, val: what is trained on, and what is evaluated after each epoch.
+            train, val: what is trained on, and what is evaluated after each epoch, if anything.
             epochs: at most so many; a callback may set `model.stop_training`.
             callbacks: Keras's.
             checkpoint: is saved every `checkpoint_steps` steps (counted from the first epoch), and not where training
@@ -67,7 +71,7 @@ class Loop:
             progress: the begin of the phase.
 
         Returns:
-            The logs of each epoch: loss, accuracy, val_loss, val_accuracy, learning_rate.
+            The logs of each epoch: loss, accuracy, val_loss, val_accuracy, those of `watch`, learning_rate.
 
         Raises:
             ValueError: where the loss or a weight is not a number, or another worker is lost or at another step.
@@ -105,7 +109,7 @@ class Loop:
     def _run_epochs(
         self,
         train: batches.BatchSource,
-        val: batches.BatchSource,
+        val: batches.BatchSource | None,
         epochs: int,
         callbacks: keras.callbacks.CallbackList,
         progress: Progress,
@@ -114,11 +118,10 @@ class Loop:
     ) -> None:
         first_step = progress.epoch * train.steps + progress.step
         train_iterator = iter(batches.distribute(train, self.strategy, first_step))
-        val_iterator = iter(batches.distribute(val, self.strategy, 0))
         train_step = steps.make_train_step(
-            self.model, self.strategy, self.loss, reduce_first=self.reduce_first, xla=self.xla
+            self.model, self.strategy, self.objective, reduce_first=self.reduce_first, xla=self.xla
         )
-        eval_step = steps.make_eval_step(self.model, self.strategy, self.val_loss, xla=self.xla)
+        evaluate = self._evaluation(val)
         sync_statistics = steps.make_statistics_sync(self.model, self.strategy)
         while progress.epoch < epochs and not self.model.stop_training:
             callbacks.on_epoch_begin(progress.epoch)
@@ -140,10 +143,7 @@ class Loop:
                 raise self._not_a_number("a weight", progress)
             logs = _means("", progress.sums)
             callbacks.on_test_begin()
-            val_sums = self._add_sums(
-                Progress(epoch=progress.epoch), [eval_step(val_iterator) for _ in range(val.steps)]
-            )
-            logs |= _means("val_", val_sums)
+            logs |= evaluate(progress.epoch) | self.watch()
             callbacks.on_test_end()
             logs["learning_rate"] = self._learning_rate()
             callbacks.on_epoch_end(progress.epoch, logs)
@@ -152,6 +152,19 @@ class Loop:
             # Not where training ends: what is left then is to write the result, and a checkpoint would ask for another.
             if save_due and progress.epoch < epochs and not self.model.stop_training:
                 save()
+
+    def _evaluation(self, val: batches.BatchSource | None) -> Callable[[int], dict[str, float]]:
+        """A function of the epoch that evaluates `val`, where there is one."""
+        if val is None or self.val_objective is None:
+            return lambda epoch: {}
+        iterator, num_steps = iter(batches.distribute(val, self.strategy, 0)), val.steps
+        eval_step = steps.make_eval_step(self.model, self.strategy, self.val_objective, xla=self.xla)
+
+        def evaluate(epoch: int) -> dict[str, float]:
+            sums = self._add_sums(Progress(epoch=epoch), [eval_step(iterator) for _ in range(num_steps)])
+            return _means("val_", sums)
+
+        return evaluate
 
     def _add_sums(self, progress: Progress, pending: list[tf.Tensor]) -> list[float]:
         """The sums of an epoch so far: loss, correct predictions, images; `pending`, added to them, is emptied."""
@@ -164,7 +177,7 @@ class Loop:
     def _not_a_number(self, what: str, progress: Progress) -> ValueError:
         rate = self._learning_rate()
         return ValueError(
-            f"{what} is not a number in epoch {progress.epoch + 1}: lower schedule.learning_rate (now {rate:g})"
+            f"{what} is not a number in epoch {progress.epoch + 1}: lower {self.learning_rate_key} (now {rate:g})"
         )
 
     def _learning_rate(self) -> float:

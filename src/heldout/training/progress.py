@@ -40,12 +40,18 @@ class EpochLine(keras.callbacks.Callback):
         logs = logs or {}
         self.bar.close()
         rate = self.images_per_step * self.steps / (time.monotonic() - self.started)
-        better = logs["val_loss"] < self.best
-        self.best = min(self.best, logs["val_loss"])
         if self.visible:
-            print(
-                f"epoch {epoch + 1:>3}/{self.params['epochs']}  loss {logs['loss']:.4f}  "
-                f"accuracy {logs['accuracy']:.4f}  val_loss {logs['val_loss']:.4f}  "
-                f"val_accuracy {logs['val_accuracy']:.4f}  {rate:,.0f} images/s{'  best so far' if better else ''}",
-                flush=True,
-            )
+            number = f"epoch {epoch + 1:>3}/{self.params['epochs']}"
+            print(f"{number}  {self.figures(logs)}  {rate:,.0f} images/s{self._best(logs)}", flush=True)
+
+    def figures(self, logs: dict[str, float]) -> str:
+        """What the line says of an epoch."""
+        return (
+            f"loss {logs['loss']:.4f}  accuracy {logs['accuracy']:.4f}  "
+            f"val_loss {logs['val_loss']:.4f}  val_accuracy {logs['val_accuracy']:.4f}"
+        )
+
+    def _best(self, logs: dict[str, float]) -> str:
+        better = logs.get("val_loss", self.best) < self.best
+        self.best = min(self.best, logs.get("val_loss", self.best))
+        return "  best so far" if better else ""

@@ -14,17 +14,37 @@ with suppress_native_stderr():
     import tensorflow as tf
 
 Step = Callable[[Any], tf.Tensor]
+# Of a model, a batch, the number of a microbatch and whether the model trains: each image's loss, and whether it was
+# told right, 1 or 0, both float32 (n,).
+Objective = Callable[[keras.Model, ReplicaBatch, int, bool], tuple[tf.Tensor, tf.Tensor]]
+
+
+def classification(loss: keras.losses.Loss) -> Objective:
+    """The loss of the probabilities, and whether the largest is that of the targets' class; a mixed image's class is
+    that of its larger part.
+
+    Args:
+        loss: without reduction: it gives a loss an image.
+    """
+
+    def objective(model: keras.Model, batch: ReplicaBatch, number: int, training: bool) -> tuple[tf.Tensor, tf.Tensor]:
+        inputs = [values[number] for values in batch.inputs]
+        probabilities = model(inputs if len(inputs) > 1 else inputs[0], training=training)
+        correct = tf.equal(tf.argmax(probabilities, axis=1), tf.argmax(batch.targets[number], axis=1))
+        return loss(batch.targets[number], probabilities), tf.cast(correct, tf.float32)
+
+    return objective
 
 
 def make_train_step(
-    model: keras.Model, strategy: tf.distribute.Strategy, loss: keras.losses.Loss, *, reduce_first: bool, xla: bool
+    model: keras.Model, strategy: tf.distribute.Strategy, objective: Objective, *, reduce_first: bool, xla: bool
 ) -> Step:
     """A step that takes the next `ReplicaBatch` of each replica from an iterator and moves the weights once.
 
     Args:
         model: compiled, built in the strategy's scope.
         strategy: of `devices.configure_tensorflow`.
-        loss: without reduction: it gives a loss an image.
+        objective: what is trained for, such as `classification`.
         reduce_first: add up the replicas' gradients before the optimizer sees them: needed where it clips them by their
             norm, which must be that of the sum, and where it skips steps that overflow, which all replicas must skip.
         xla: compile the step.
@@ -42,8 +62,7 @@ def make_train_step(
         microbatches = batch.mask.shape[0]
         for number in range(microbatches):
             with tf.GradientTape() as tape:
-                probabilities = model(_inputs(batch, number), training=True)
-                losses = loss(batch.targets[number], probabilities)
+                losses, right = objective(model, batch, number, True)
                 mean = tf.reduce_sum(losses * batch.weights[number]) / batch.step_size
                 if penalties := model.losses:
                     mean += tf.add_n(penalties) / (replicas * microbatches)
@@ -51,7 +70,7 @@ def make_train_step(
             new = [_dense(gradient) for gradient in tape.gradient(scaled, variables)]
             gradients = new if gradients is None else [a + b for a, b in zip(gradients, new, strict=True)]
             total += mean
-            correct += _num_correct(batch, probabilities, number)
+            correct += tf.reduce_sum(right * batch.mask[number])
         if reduce_first and replicas > 1:
             # The optimizer adds them up again.
             reduced = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, gradients)
@@ -62,14 +81,14 @@ def make_train_step(
     return _on_all_replicas(strategy, replica_step)
 
 
-def make_eval_step(model: keras.Model, strategy: tf.distribute.Strategy, loss: keras.losses.Loss, *, xla: bool) -> Step:
+def make_eval_step(model: keras.Model, strategy: tf.distribute.Strategy, objective: Objective, *, xla: bool) -> Step:
     """A step that only evaluates: the same sums."""
 
     @tf.function(jit_compile=xla)
     def replica_step(batch: ReplicaBatch) -> tf.Tensor:
-        probabilities = model(_inputs(batch, 0), training=False)
-        total = tf.reduce_sum(loss(batch.targets[0], probabilities) * batch.weights[0])
-        return tf.stack([total, _num_correct(batch, probabilities, 0), tf.reduce_sum(batch.mask)])
+        losses, right = objective(model, batch, 0, False)
+        total = tf.reduce_sum(losses * batch.weights[0])
+        return tf.stack([total, tf.reduce_sum(right * batch.mask[0]), tf.reduce_sum(batch.mask)])
 
     return _on_all_replicas(strategy, replica_step)
 
@@ -121,18 +140,6 @@ def _on_all_replicas(strategy: tf.distribute.Strategy, replica_step: Callable[[R
     return step
 
 
-def _inputs(batch: ReplicaBatch, number: int) -> Any:
-    """A microbatch's inputs as the model takes them: a tensor, or a list of more."""
-    inputs = [values[number] for values in batch.inputs]
-    return inputs if len(inputs) > 1 else inputs[0]
-
-
 def _dense(gradient: Any) -> Any:
     """An embedding's gradient, which names the rows that were used, as a tensor: the others cannot be added up."""
     return tf.convert_to_tensor(gradient) if isinstance(gradient, tf.IndexedSlices) else gradient
-
-
-def _num_correct(batch: ReplicaBatch, probabilities: tf.Tensor, number: int) -> tf.Tensor:
-    """How many predictions are the targets' classes; a mixed image's class is that of its larger part."""
-    correct = tf.equal(tf.argmax(probabilities, axis=1), tf.argmax(batch.targets[number], axis=1))
-    return tf.reduce_sum(tf.cast(correct, tf.float32) * batch.mask[number])

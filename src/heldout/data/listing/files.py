@@ -17,7 +17,8 @@ HIDDEN = ("Thumbs.db", "desktop.ini", "__MACOSX", "@eaDir", "$RECYCLE.BIN", "Sys
 
 
 class ImageFile(NamedTuple):
-    """An image file: its path (from the repository's root), class, and split, group and text, or '' for none."""
+    """An image file: its path (from the repository's root), class, split, group and text, each '' for none; without a
+    class it is for pretraining alone."""
 
     path: str
     label: str
@@ -64,15 +65,16 @@ def is_hidden(name: str) -> bool:
     return name.startswith(".") or name in HIDDEN
 
 
-def walk(folder: Path, deep: bool = True) -> tuple[list[str], list[Problem]]:
-    """All visible files below a folder; and what is skipped: hidden files and folders, and symlinks to folders."""
+def walk(folder: Path, deep: bool = True, without: str = "") -> tuple[list[str], list[Problem]]:
+    """All visible files below a folder; and what is skipped: hidden files and folders, and symlinks to folders. The
+    folder `without` is passed over."""
     paths: list[str] = []
     problems: list[Problem] = []
     for current, children, names in os.walk(folder):
         parent = Path(current).as_posix()
         for name in (name for name in children + names if is_hidden(name)):
             problems.append(Problem(f"{parent}/{name}", "hidden", "is hidden", "nothing"))
-        visible = sorted(name for name in children if not is_hidden(name))
+        visible = sorted(name for name in children if not is_hidden(name) and f"{parent}/{name}" != without)
         links = [name for name in visible if Path(parent, name).is_symlink()]
         problems += [
             Problem(f"{parent}/{name}", "unusable", "is a symlink to a folder", "copy its images here")

@@ -1,5 +1,6 @@
 """Which image belongs to which class, split and group: told by the folders that it lies in, or by a CSV beside them."""
 
+import os
 from collections import Counter
 from collections.abc import Collection
 from pathlib import Path
@@ -15,7 +16,9 @@ EXPECTED = (
 )
 
 
-def list_images(folder: str, layout: Layout = "auto", class_depth: int = 1, group_pattern: str = "") -> files.Listing:
+def list_images(
+    folder: str, layout: Layout = "auto", class_depth: int = 1, group_pattern: str = "", unlabelled: str = ""
+) -> files.Listing:
     """List the image folder; nothing is opened but CSV files, and what is not called an image.
 
     Args:
@@ -24,6 +27,7 @@ def list_images(folder: str, layout: Layout = "auto", class_depth: int = 1, grou
         class_depth: the level of folders below `folder`, or below its train/, val/ and test/, that names the class.
         group_pattern: a regular expression that is searched in each path below `folder`; what its parentheses catch
             names the image's group. Empty: no groups, or those of the CSV.
+        unlabelled: a folder inside `folder` whose images need no class; empty: there is none.
 
     Raises:
         ValueError: where the folder is missing or empty, its layout is in doubt, or names are.
@@ -31,14 +35,15 @@ def list_images(folder: str, layout: Layout = "auto", class_depth: int = 1, grou
     root = Path(folder)
     if not root.is_dir():
         raise ValueError(f"data.dir is {folder}: no such folder; set data.dir in params.yaml to a folder of images")
+    aside = _unlabelled_folder(root, unlabelled) if unlabelled else ""
     table, notes = labels_csv.find(root, layout == "csv") if layout in ("auto", "csv") else (None, [])
-    listing = csv_layout.list_images(root, table) if table else _from_folders(root, layout, class_depth)
+    listing = csv_layout.list_images(root, table, aside) if table else _from_folders(root, layout, class_depth, aside)
     image_files = groups.by_pattern(listing.files, root, group_pattern) if group_pattern else listing.files
     if not image_files:
         others = [problem.path for problem in listing.problems if problem.kind == "other"]
         only = f", only {len(others)} other files (the first: {names.printable(min(others))})" if others else ""
         raise ValueError(f"{folder} holds no images{only}: {EXPECTED}")
-    labels = sorted({file.label for file in image_files})
+    labels = sorted({file.label for file in image_files if file.label})
     if len(labels) < 2:
         deeper = "" if table else "; where the classes lie deeper, set data.class_depth"
         raise ValueError(f"{folder} holds one class ({labels[0]}): expected two or more; {EXPECTED}{deeper}")
@@ -47,29 +52,44 @@ def list_images(folder: str, layout: Layout = "auto", class_depth: int = 1, grou
     return listing._replace(files=sorted(image_files), problems=sorted(listing.problems), notes=notes + listing.notes)
 
 
-def _from_folders(root: Path, layout: Layout, class_depth: int) -> files.Listing:
-    splits = _has_splits(root, layout)
-    parts = files.subfolders(root) if splits else [root]
+def _unlabelled_folder(root: Path, unlabelled: str) -> str:
+    folder = Path(os.path.normpath(root / unlabelled))
+    if not folder.is_dir() or not folder.is_relative_to(root) or folder == root:
+        raise ValueError(f"data.unlabelled is {unlabelled}: expected a folder inside {root}, or nothing")
+    return folder.as_posix()
+
+
+def _from_folders(root: Path, layout: Layout, class_depth: int, aside: str) -> files.Listing:
+    splits = _has_splits(root, layout, aside)
+    parts = _subfolders(root, aside) if splits else [root]
     image_files: list[files.ImageFile] = []
     problems: list[files.Problem] = []
     notes: list[str] = []
     for part in parts:
         split = labels_csv.SPLIT_NAMES[part.name.lower()] if splits else ""
-        paths, skipped = files.walk(part)
+        paths, skipped = files.walk(part, without=aside)
         image_paths = [path for path in paths if files.is_image(path)]
         others = sorted(set(paths) - set(image_paths))
         image_files += [files.ImageFile(path, _class_name(path, part, class_depth), split) for path in image_paths]
         problems += skipped + [files.other(path) for path in others]
-        notes += _folders_without_images(part, image_paths, others)
+        notes += _folders_without_images(part, image_paths, others, aside)
+    if aside:
+        paths, skipped = files.walk(Path(aside))
+        image_files += [files.ImageFile(path, "") for path in paths if files.is_image(path)]
+        problems += skipped + [files.other(path) for path in paths if not files.is_image(path)]
     if splits:
         paths, skipped = files.walk(root, deep=False)
         problems += skipped + [files.other(path) for path in paths]
     return files.Listing(image_files, problems, "given splits" if splits else "class folders", [], {}, notes)
 
 
-def _has_splits(root: Path, layout: Layout) -> bool:
+def _subfolders(folder: Path, aside: str) -> list[Path]:
+    return [child for child in files.subfolders(folder) if child.as_posix() != aside]
+
+
+def _has_splits(root: Path, layout: Layout, aside: str) -> bool:
     """Whether the folders at the first level are splits, not classes."""
-    folders = [child.name for child in files.subfolders(root)]
+    folders = [child.name for child in _subfolders(root, aside)]
     split_names = [name for name in folders if name.lower() in labels_csv.SPLIT_NAMES]
     class_names = [name for name in folders if name not in split_names]
     if layout != "auto":
@@ -105,12 +125,12 @@ def _class_name(path: str, part: Path, depth: int) -> str:
     return folders[depth - 1]
 
 
-def _folders_without_images(part: Path, image_paths: list[str], others: list[str]) -> list[str]:
+def _folders_without_images(part: Path, image_paths: list[str], others: list[str], aside: str) -> list[str]:
     """A line for each folder that holds other files alone; one that holds nothing is an error."""
     filled = {_below(path, part)[0] for path in image_paths}
     counts = Counter(_below(path, part)[0] for path in others)
     lines = []
-    for child in files.subfolders(part):
+    for child in _subfolders(part, aside):
         if child.name in filled or child.is_symlink():
             continue
         if not counts[child.name]:

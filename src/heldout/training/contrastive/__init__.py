@@ -1,0 +1,1 @@
+"""Training without labels: SimCLR, whose encoder the stage `train` may start from."""
