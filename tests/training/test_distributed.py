@@ -1,16 +1,20 @@
 """One loop on one device, on two, and in two processes: the same mathematics, the same bytes again, nothing lost."""
 
+import contextlib
 import json
 import os
 import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from conftest import scan, write_photos, write_shards
 from training_runs import ARCHITECTURE, merged
 
+pytestmark = pytest.mark.slow
 SCRIPT = Path(__file__).with_name("train_process.py")
 # 24 images in batches of 7: 7, 7, 7 and 3, none of which two replicas divide evenly.
 SECTIONS = merged(
@@ -38,40 +42,62 @@ SAME_MATHEMATICS = {
         }
     },
 }
+CASES: dict[str, dict] = SAME_MATHEMATICS | {
+    "float16": {"sections": {"hardware": {"precision": "mixed_float16"}, "optimizer": {"global_clipnorm": 1.0}}},
+    "normalization dropout": {"architecture": {"batch_norm": True, "dropout": 0.5}},
+    "checkpoints": {
+        "sections": {"train": {"checkpoint_every": 2, "checkpoint_unit": "steps"}},
+        "architecture": {"batch_norm": True},
+    },
+}
+Run = dict[str, Any]
 
 
-@pytest.fixture
-def folder(images):
-    return Path.cwd()
-
-
-def start(name: str, strategy: str, cpus: int = 1, worker: tuple[int, list[int]] | None = None, **changed):
-    settings = {
-        "logical_cpus": cpus,
-        "pause": changed.get("pause", 0),
-        "checkpoint": changed.get("checkpoint", f"{name}-checkpoint.npz"),
-        "architecture": ARCHITECTURE | changed.get("architecture", {}),
-        "sections": merged(SECTIONS, changed.get("sections", {}), {"hardware": {"strategy": strategy}}),
+def run(case: str, strategy: str, process: str, checkpoint: str = "") -> Run:
+    """What a process trains; the file of its result is named after the three."""
+    name = f"{case} {strategy} {process}"
+    return {
+        "result": f"{name}.npz",
+        "checkpoint": checkpoint or f"{name} checkpoint.npz",
+        "architecture": ARCHITECTURE | CASES[case].get("architecture", {}),
+        "sections": merged(SECTIONS, CASES[case].get("sections", {}), {"hardware": {"strategy": strategy}}),
     }
+
+
+def start(name: str, runs: list[Run], cpus: int = 1, cluster: dict | None = None, pause: float = 0) -> subprocess.Popen:
+    settings = {"logical_cpus": cpus, "pause": pause, "runs": runs}
     Path(f"{name}.json").write_text(json.dumps(settings), encoding="utf-8")
     environment = os.environ | {"CUDA_VISIBLE_DEVICES": ""}
-    if worker:
-        cluster = {"worker": [f"localhost:{port}" for port in worker[1]]}
-        environment["TF_CONFIG"] = json.dumps({"cluster": cluster, "task": {"type": "worker", "index": worker[0]}})
+    if cluster:
+        environment["TF_CONFIG"] = json.dumps(cluster)
     return subprocess.Popen(
-        [sys.executable, SCRIPT, f"{name}.json", f"{name}.npz"],
+        [sys.executable, SCRIPT, f"{name}.json"],
         env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace",
     )  # fmt: skip
 
 
+def start_workers(name: str, *cases: str, checkpoints: tuple[str, str] = ("", ""), pause: float = 0) -> list:
+    """Two processes that train together, one case after the other."""
+    with socket.socket() as first, socket.socket() as second:
+        first.bind(("localhost", 0))
+        second.bind(("localhost", 0))
+        addresses = [f"localhost:{held.getsockname()[1]}" for held in (first, second)]
+    processes = []
+    for number, checkpoint in enumerate(checkpoints):
+        runs = [run(case, "multi_worker", f"{name}{number}", checkpoint) for case in cases]
+        cluster = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": number}}
+        processes.append(start(f"{name}{number}", runs, cluster=cluster, pause=pause))
+    return processes
+
+
 def finish(*processes: subprocess.Popen) -> list[str]:
-    outputs = [process.communicate(timeout=300) for process in processes]
+    outputs = [process.communicate(timeout=600) for process in processes]
     assert [process.returncode for process in processes] == [0] * len(processes), outputs
     return [stdout for stdout, _ in outputs]
 
 
-def result(name: str) -> dict[str, np.ndarray]:
-    with np.load(f"{name}.npz") as stored:
+def result(case: str, strategy: str, process: str) -> dict[str, np.ndarray]:
+    with np.load(f"{case} {strategy} {process}.npz") as stored:
         return dict(stored)
 
 
@@ -80,25 +106,36 @@ def largest_difference(first: dict[str, np.ndarray], second: dict[str, np.ndarra
     return max(float(np.abs(first[key] - second[key]).max()) for key in first if key != "replicas")
 
 
-def two_ports() -> list[int]:
-    with socket.socket() as first, socket.socket() as second:
-        first.bind(("localhost", 0))
-        second.bind(("localhost", 0))
-        return [first.getsockname()[1], second.getsockname()[1]]
+def write_images() -> None:
+    """24 photos as shards, in the current folder."""
+    write_photos()
+    write_shards(scan(), "data/train", image_size=[16, 16])
 
 
-def workers(name: str, **changed) -> list[subprocess.Popen]:
-    ports = two_ports()
-    return [start(f"{name}{number}", "multi_worker", worker=(number, ports), **changed) for number in range(2)]
+def train_all(folder: Path) -> None:
+    """Train every case on one device and two, and by two workers; what must give the same bytes again, in new ones."""
+    again = ("float16", "normalization dropout")
+    with contextlib.chdir(folder):
+        write_images()
+        single = [run(case, "single", "first") for case in (*SAME_MATHEMATICS, "float16")]
+        mirrored = [run(case, "mirrored", "first") for case in (*SAME_MATHEMATICS, *again)]
+        repeated = [run(case, "mirrored", "again") for case in again]
+        finish(start("first", single + mirrored, cpus=2), start("again", repeated, cpus=2))
+        finish(*start_workers("first", *SAME_MATHEMATICS, "normalization dropout", "checkpoints"))
+        finish(*start_workers("again", "normalization dropout"))
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("changed", SAME_MATHEMATICS.values(), ids=SAME_MATHEMATICS)
-def test_two_devices_and_two_workers_do_what_one_device_does(folder, changed):
-    finish(start("single", "single", **changed), start("mirrored", "mirrored", cpus=2, **changed))
-    finish(*workers("worker", **changed))
-    single, mirrored, first, second = (result(name) for name in ("single", "mirrored", "worker0", "worker1"))
-    assert [int(run["replicas"]) for run in (single, mirrored, first, second)] == [1, 2, 2, 2]
+@pytest.fixture
+def trained(shared, monkeypatch):
+    """The current folder holds the results of all that `train_all` trains."""
+    monkeypatch.chdir(shared("distributed", train_all))
+
+
+@pytest.mark.parametrize("case", SAME_MATHEMATICS)
+def test_two_devices_and_two_workers_do_what_one_device_does(trained, case):
+    single, mirrored = (result(case, strategy, "first") for strategy in ("single", "mirrored"))
+    first, second = (result(case, "multi_worker", f"first{number}") for number in range(2))
+    assert [int(one["replicas"]) for one in (single, mirrored, first, second)] == [1, 2, 2, 2]
     assert largest_difference(first, second) == 0
     assert largest_difference(single, mirrored) < 1e-5
     assert largest_difference(single, first) < 1e-5
@@ -106,58 +143,40 @@ def test_two_devices_and_two_workers_do_what_one_device_does(folder, changed):
     assert abs(losses[-1] - losses[0]) > 1e-3  # training moved what is compared
 
 
-@pytest.mark.slow
-def test_two_devices_scale_the_loss_of_float16_together(folder):
-    changed = {"sections": {"hardware": {"precision": "mixed_float16"}, "optimizer": {"global_clipnorm": 1.0}}}
-    finish(*(start(name, strategy, cpus=count, **changed) for name, strategy, count in (
-        ("single", "single", 1), ("mirrored", "mirrored", 2), ("again", "mirrored", 2),
-    )))  # fmt: skip
-    assert largest_difference(result("mirrored"), result("again")) == 0
-    assert largest_difference(result("single"), result("mirrored")) < 1e-2  # of float16's 3 digits
+def test_two_devices_scale_the_loss_of_float16_together(trained):
+    mirrored = result("float16", "mirrored", "first")
+    assert largest_difference(mirrored, result("float16", "mirrored", "again")) == 0
+    assert largest_difference(mirrored, result("float16", "single", "first")) < 1e-2  # of float16's 3 digits
 
 
-@pytest.mark.slow
-def test_with_normalization_and_dropout_of_each_replica_the_bytes_are_the_same_again(folder):
-    changed = {"architecture": {"batch_norm": True, "dropout": 0.5}}
-    finish(*(start(name, "mirrored", cpus=2, **changed) for name in ("mirrored", "again")))
-    assert largest_difference(result("mirrored"), result("again")) == 0
-    finish(*workers("first", **changed))
-    finish(*workers("again", **changed))
-    assert largest_difference(result("first0"), result("first1")) == 0
-    assert largest_difference(result("first0"), result("again0")) == 0
+def test_with_normalization_and_dropout_of_each_replica_the_bytes_are_the_same_again(trained):
+    case = "normalization dropout"
+    assert largest_difference(result(case, "mirrored", "first"), result(case, "mirrored", "again")) == 0
+    first, second = (result(case, "multi_worker", f"first{number}") for number in range(2))
+    assert largest_difference(first, second) == 0
+    assert largest_difference(first, result(case, "multi_worker", "again0")) == 0
 
 
-EVERY_TWO_STEPS = {"train": {"checkpoint_every": 2, "checkpoint_unit": "steps"}}
-
-
-@pytest.mark.slow
-def test_a_worker_that_dies_ends_the_others_in_a_clear_line_and_all_resume_exactly(folder):
-    changed = {"sections": EVERY_TWO_STEPS, "architecture": {"batch_norm": True}}
-    finish(*workers("undisturbed", **changed))
-    survivor, dying = workers("killed", checkpoint="shared.npz", pause=0.3, **changed)
+def test_a_worker_that_dies_ends_the_others_in_a_clear_line_and_all_resume_exactly(trained, tmp_path, monkeypatch):
+    """Where they see the same checkpoint; where one of them does not, they are told."""
+    undisturbed = result("checkpoints", "multi_worker", "first0")
+    monkeypatch.chdir(tmp_path)
+    write_images()
+    shared_file = ("shared.npz", "shared.npz")
+    survivor, dying = start_workers("killed", "checkpoints", checkpoints=shared_file, pause=0.3)
     for count, line in enumerate(dying.stdout):
         if count == 6:
             assert line.startswith("step"), line
             break
     dying.kill()
-    stderr = survivor.communicate(timeout=300)[1]
+    stderr = survivor.communicate(timeout=600)[1]
     assert survivor.returncode != 0
     assert "lost a worker in epoch" in stderr and "restart all workers to resume" in stderr, stderr
     dying.communicate()
     assert Path("shared.npz").is_file()
-    assert "resuming from checkpoint (epoch" in finish(*workers("killed", checkpoint="shared.npz", **changed))[0]
-    assert largest_difference(result("undisturbed0"), result("killed0")) == 0
-
-
-@pytest.mark.slow
-def test_workers_that_do_not_share_their_checkpoints_are_told(folder):
-    changed = {"sections": EVERY_TWO_STEPS}
-    survivor, dying = workers("killed", pause=0.3, **changed)  # each has a checkpoint of its own; the chief writes
-    for count, _ in enumerate(dying.stdout):
-        if count == 6:
-            break
-    dying.kill()
-    survivor.communicate(timeout=300)
-    dying.communicate()
-    errors = [process.communicate(timeout=300)[1] for process in workers("killed", **changed)]
+    apart = start_workers("apart", "checkpoints", checkpoints=("shared.npz", "of-its-own.npz"))
+    errors = [process.communicate(timeout=600)[1] for process in apart]
     assert all("all workers must see the same folder .dvc/state" in error for error in errors), errors
+    outputs = finish(*start_workers("killed", "checkpoints", checkpoints=shared_file))
+    assert "resuming from checkpoint (epoch" in outputs[0]
+    assert largest_difference(undisturbed, result("checkpoints", "multi_worker", "killed0")) == 0

@@ -1,14 +1,16 @@
 """Train in a process of its own, for tests of what a process can be only once: so many devices, one of the workers.
 
-$ python train_process.py SETTINGS.json RESULT.npz
+$ python train_process.py SETTINGS.json
 
-SETTINGS: logical_cpus, pause, checkpoint, architecture and sections (of training_runs). Prints `step N` at each step.
+SETTINGS: logical_cpus, pause, and runs, one after the other: each has result (a file .npz to write), checkpoint,
+architecture and sections (of training_runs). Prints `step N` at each step.
 """
 
 import json
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -20,17 +22,14 @@ from heldout.networks.batch_norm import BatchNormalization
 from heldout.training import fit, optimization
 from heldout.training.checkpoint import Checkpoint
 
+CLASS_NAMES = ["cat", "dog", "wolf"]
 
-def main(settings_json: str, result_npz: str) -> None:
+
+def main(settings_json: str) -> None:
     settings = json.loads(Path(settings_json).read_text(encoding="utf-8"))
     cpu = tf.config.list_physical_devices("CPU")[0]
     logical = [tf.config.LogicalDeviceConfiguration()] * settings["logical_cpus"]
     tf.config.set_logical_device_configuration(cpu, logical)
-    sections = settings["sections"]
-    strategy = devices.configure_tensorflow(0, **sections.pop("hardware"))
-    images = Images("data/train")
-    with strategy.scope():
-        model = build.build(images.image_shape, 3, BatchNormalization, **settings["architecture"])
     silent = optimization.LearningRate.on_train_batch_end
 
     def print_step(self, batch: int, logs: dict | None = None) -> None:
@@ -39,13 +38,28 @@ def main(settings_json: str, result_npz: str) -> None:
         time.sleep(settings["pause"])
 
     optimization.LearningRate.on_train_batch_end = print_step
-    checkpoint = Checkpoint(Path(settings["checkpoint"]))
-    class_names = ["cat", "dog", "wolf"]
-    train = sections.pop("train")
-    history = fit.fit(model, images, images, class_names, sections, 0, strategy, checkpoint, **train)
+    strategies: dict[str, tf.distribute.Strategy] = {}  # a second of a kind would number its collectives from 0 again
+    for run in settings["runs"]:
+        hardware = run["sections"].pop("hardware")
+        name = hardware["strategy"]
+        if name not in strategies:
+            strategies[name] = devices.configure_tensorflow(0, **hardware)
+        keras.config.set_dtype_policy(hardware["precision"])
+        keras.utils.set_random_seed(0)
+        train(run, strategies[name])
+        keras.backend.clear_session()
+
+
+def train(run: dict[str, Any], strategy: tf.distribute.Strategy) -> None:
+    """One run, and its weights and history in a file."""
+    images = Images("data/train")
+    with strategy.scope():
+        model = build.build(images.image_shape, 3, BatchNormalization, **run["architecture"])
+    settings = run["sections"].pop("train")
+    checkpoint = Checkpoint(Path(run["checkpoint"]))
+    history = fit.fit(model, images, images, CLASS_NAMES, run["sections"], 0, strategy, checkpoint, **settings)
     weights = {f"weight{number}": value for number, value in enumerate(model.get_weights())}
-    np.savez(result_npz, replicas=strategy.num_replicas_in_sync, history=history.to_numpy(float), **weights)
-    keras.backend.clear_session()
+    np.savez(run["result"], replicas=strategy.num_replicas_in_sync, history=history.to_numpy(float), **weights)
 
 
 if __name__ == "__main__":
