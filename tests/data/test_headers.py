@@ -125,6 +125,7 @@ def test_the_index_lists_what_cannot_be_read(photos):
         "class_depth": 1,
         "group_pattern": "",
         "captions": False,
+        "unlabelled": "",
         "max_megapixels": 100,
     }
     table, listed = index.scan(on_problem="skip", on_conflict="error", **settings)[:2]
