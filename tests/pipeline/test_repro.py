@@ -302,4 +302,4 @@ def test_committed_lock_is_fresh():
     output = execute("dvc", "repro", "--dry", "--allow-missing", cwd=ROOT, expect=None)
     assert stages_run(output.stdout) == []
     lock = yaml.safe_load((ROOT / "dvc.lock").read_text(encoding="utf-8"))
-    assert set(lock["stages"]) == set(INSTANCES)
+    assert set(lock["stages"]) == set(INSTANCES) - {"pretrain"}  # which is off

@@ -5,7 +5,8 @@ import sys
 import pytest
 from conftest import ROOT
 
-from heldout.compare import comparison, revisions, sections
+from heldout.compare import comparison, revisions
+from heldout.compare.report import sections
 from heldout.core import params
 from heldout.evaluation import evaluate
 from heldout.evaluation.report import sections as report_sections
