@@ -6,12 +6,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from heldout.compare import causes, changes, exam, manifests, noise, paired_metrics, paired_tests, recipes
+from heldout.compare import causes, changes, exam, manifests, noise, paired_metrics, recipes
 from heldout.compare.attribution import Attribution
 from heldout.compare.exam import Exam
-from heldout.compare.paired_tests import ALPHA, Difference
 from heldout.compare.revisions import Revision
 from heldout.evaluation import metrics
+from heldout.evaluation.significance import paired_tests
+from heldout.evaluation.significance.paired_tests import ALPHA, Difference
 
 MAIN_BRANCHES = ("origin/HEAD", "origin/main", "main", "origin/master", "master")
 COSTS = ("parameters", "epochs", "bytes")  # what the names of the metrics of train and export end with

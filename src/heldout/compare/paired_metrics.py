@@ -6,8 +6,8 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from heldout.compare.paired_tests import ALPHA
 from heldout.evaluation import calibration, metrics
+from heldout.evaluation.significance.paired_tests import ALPHA
 
 SAMPLES = 2000
 SEED = 0
