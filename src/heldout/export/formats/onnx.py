@@ -1,0 +1,63 @@
+"""An ONNX file, float32 with uint8 input, for ONNX Runtime and what else reads ONNX; an extra, `onnx`."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from heldout.core.process import suppress_native_stderr
+from heldout.export import inputs as model_inputs
+
+FILE = "model.onnx"
+IS_QUANTIZED = False
+RUNTIME = ("onnx", "onnxruntime", "tf2onnx")
+OPSET = 17  # of 2022: old enough for the runtimes in use, and the newest but one that tf2onnx 1.17 writes
+DOMAINS = {"", "ai.onnx.ml"}  # of ONNX itself
+
+
+def write(model: Any, path: Path, sources: Any) -> None:
+    """Convert the Keras model; `model.export(format="onnx")` calls tf2onnx as well, on a model that may be training."""
+    with suppress_native_stderr():
+        import tf2onnx
+
+        from heldout.export.serving import serving_function
+
+        serve = serving_function(model)
+        proto, _ = tf2onnx.convert.from_function(serve, input_signature=serve.input_signature, opset=OPSET)
+    path.write_bytes(proto.SerializeToString(deterministic=True))
+
+
+def load(path: Path) -> Callable[[Any], np.ndarray]:
+    """A function from uint8 images (n, height, width, channels), or a list of all of the model's inputs, to
+    probabilities (n, num_classes), run by ONNX Runtime in one thread.
+
+    Raises:
+        ValueError: where the file refers to another file, or to operations that are not ONNX's own.
+    """
+    import onnx
+    import onnxruntime
+
+    proto = onnx.load(path, load_external_data=False)
+    domains = {entry.domain for entry in proto.opset_import} | {node.domain for node in proto.graph.node}
+    if not proto.opset_import or not domains <= DOMAINS:
+        raise ValueError(f"it needs operations of {', '.join(sorted(domains - DOMAINS)) or 'no known set'}")
+    if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in _tensors(proto)):
+        raise ValueError("its weights are in another file")
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    names = [source.name for source in session.get_inputs()]
+    return lambda inputs: session.run([model_inputs.PROBABILITIES], model_inputs.named(names, inputs))[0]
+
+
+def _tensors(message: Any) -> Iterator[Any]:
+    """Every tensor of a protobuf message, at any depth."""
+    if type(message).__name__ == "TensorProto":
+        yield message
+        return
+    for field, value in message.ListFields():
+        if field.message_type is not None:
+            for item in [value] if hasattr(value, "ListFields") else value:
+                yield from _tensors(item)
