@@ -1,5 +1,6 @@
 """An ONNX file, float32 with uint8 input, for ONNX Runtime and what else reads ONNX; an extra, `onnx`."""
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ def write(model: Any, path: Path, sources: Any) -> None:
 
         serve = serving_function(model)
         proto, _ = tf2onnx.convert.from_function(serve, input_signature=serve.input_signature, opset=OPSET)
+    _renumber(proto.graph)
     path.write_bytes(proto.SerializeToString(deterministic=True))
 
 
@@ -50,6 +52,24 @@ def load(path: Path) -> Callable[[Any], np.ndarray]:
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     names = [source.name for source in session.get_inputs()]
     return lambda inputs: session.run([model_inputs.PROBABILITIES], model_inputs.named(names, inputs))[0]
+
+
+def _renumber(graph: Any) -> None:
+    """Number the names that tf2onnx made up (`Transpose__42`) in the order of the nodes: it draws them from sets."""
+    numbers: dict[str, int] = {}
+
+    def rename(name: str) -> str:
+        return re.sub(r"(?<=__)\d+", lambda match: str(numbers.setdefault(match[0], len(numbers))), name)
+
+    for node in graph.node:
+        node.name = rename(node.name)
+        for names in (node.input, node.output):
+            names[:] = [rename(name) for name in names]
+    for tensor in graph.initializer:
+        tensor.name = rename(tensor.name)
+    graph.initializer.sort(key=lambda tensor: tensor.name)
+    for tensor in (*graph.input, *graph.output):
+        tensor.type.tensor_type.shape.dim[0].dim_param = "batch"
 
 
 def _tensors(message: Any) -> Iterator[Any]:
