@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable
-from typing import IO, Any
+from typing import Any
 
 import h5py
 
@@ -59,14 +59,3 @@ def check_operations(names: Iterable[str]) -> None:
     for name in sorted(set(names)):
         if OPERATIONS.search(name):
             raise ValueError(f"it holds the operation {name}, which no exported model needs")
-
-
-def check_start(file: IO[bytes], offset: int, expected: bytes, what: str) -> None:
-    """Check the bytes by which a format is known.
-
-    Raises:
-        ValueError: where it starts with others, as a pickle does.
-    """
-    start = file.read(offset + len(expected))
-    if start[offset:] != expected:
-        raise ValueError(f"it is no {what} file")

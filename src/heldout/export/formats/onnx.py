@@ -12,7 +12,7 @@ from heldout.export import inputs as model_inputs
 
 FILE = "model.onnx"
 IS_QUANTIZED = False
-RUNTIME = ("onnx", "onnxruntime", "tf2onnx")
+RUNTIME = ("onnxruntime", "onnx", "tf2onnx")
 OPSET = 17  # of 2022: old enough for the runtimes in use, and the newest but one that tf2onnx 1.17 writes
 DOMAINS = {"", "ai.onnx.ml"}  # of ONNX itself
 
@@ -68,6 +68,7 @@ def _renumber(graph: Any) -> None:
     for tensor in graph.initializer:
         tensor.name = rename(tensor.name)
     graph.initializer.sort(key=lambda tensor: tensor.name)
+    graph.doc_string = ""  # the number of the TensorFlow function
     for tensor in (*graph.input, *graph.output):
         tensor.type.tensor_type.shape.dim[0].dim_param = "batch"
 

@@ -15,5 +15,5 @@ def write(model: Any, path: Path, sources: Any) -> None:
     """Convert the Keras model, its weights rounded to float16."""
     import tensorflow as tf
 
-    settings = {"optimizations": [tf.lite.Optimize.DEFAULT], "supported_types": [tf.float16]}
+    settings: dict[str, Any] = {"optimizations": [tf.lite.Optimize.DEFAULT], "supported_types": [tf.float16]}
     path.write_bytes(tflite.convert(model, **settings))

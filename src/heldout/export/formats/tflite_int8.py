@@ -34,7 +34,7 @@ def write(model: Any, path: Path, sources: Sources) -> None:
         for image in sources.representative():
             yield [image[None].astype(np.float32)]
 
-    settings = {
+    settings: dict[str, Any] = {
         "optimizations": [tf.lite.Optimize.DEFAULT],
         "representative_dataset": representative,
         "supported_ops": [tf.lite.OpsSet.TFLITE_BUILTINS_INT8],
