@@ -2,9 +2,9 @@
 
 $ python benchmarks/formats.py [--rounds 5]
 
-Run it in a clone whose pipeline ran. Prints the table of docs/export.md. Speeds are ratios to the float32 TFLite file, the
-median over the rounds; in each round the formats take turns, so that a busy machine slows all alike. LiteRT, ONNX Runtime
-and OpenVINO run in one thread, TensorFlow and Keras in hardware.intra_op_threads of params.yaml.
+Run it in a clone whose pipeline ran. Prints the table of docs/export.md. Speeds are ratios to the float32 TFLite file,
+the median over the rounds; in each round the formats take turns, so that a busy machine slows all alike. LiteRT, ONNX
+Runtime and OpenVINO run in one thread, TensorFlow and Keras in hardware.intra_op_threads of params.yaml.
 """
 
 import argparse

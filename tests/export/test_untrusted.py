@@ -61,14 +61,14 @@ def test_a_pickle_is_refused_and_not_read(tmp_path, name, content):
 
 @pytest.mark.parametrize("name", ["keras", "h5"])
 def test_a_lambda_is_refused(tmp_path, name):
-    marker = tmp_path / "marker"
+    text = str(tmp_path / "marker")
     inputs = keras.Input((4,))
-    model = keras.Model(inputs, keras.layers.Lambda(lambda x: [Path(str(marker)).mkdir(), x][1])(inputs))
-    marker.rmdir()
+    model = keras.Model(inputs, keras.layers.Lambda(lambda x: [Path(text).mkdir(), x][1])(inputs))
+    Path(text).rmdir()
     with suppress_native_stderr():
         model.save(tmp_path / files.FILES[name])
     refused(name, tmp_path / files.FILES[name], r"it holds code, a Lambda|it holds code, a __lambda__")
-    assert not marker.exists()
+    assert not Path(text).exists()
 
 
 def config_of(module: str, class_name: str) -> str:

@@ -12,6 +12,7 @@ with suppress_native_stderr():
     import keras
     import tensorflow as tf
 
+HEADER = (24, 2)  # where a PNG has its bit depth and color type, and their bytes; 0 is gray
 GRAY = (0.299, 0.587, 0.114)  # ITU-R BT.601
 
 
@@ -68,7 +69,10 @@ def decode(content: tf.Tensor) -> tf.Tensor:
 
     def png() -> tf.Tensor:
         pixels = tf.cast(tf.io.decode_png(content, channels=4), tf.float32)
-        alpha = pixels[..., 3:] / 255
+        depth, color_type = tf.unstack(tf.io.decode_raw(tf.strings.substr(content, *HEADER), tf.uint8), num=2)
+        # TensorFlow 2.21 gives gray of 1, 2 and 4 bits an alpha of 1, 3 and 15 where it is opaque.
+        is_scaled = tf.logical_or(depth >= 8, color_type != 0)
+        alpha = tf.where(is_scaled, pixels[..., 3:] / 255, tf.sign(pixels[..., 3:]))
         return tf.round(pixels[..., :3] * alpha + 255 * (1 - alpha))
 
     return tf.cond(tf.io.is_jpeg(content), jpeg, png)
