@@ -8,7 +8,14 @@ import pytest
 from heldout.core import code
 
 # A room imports itself and those of the rows above its own; `stages` and `commands` import all.
-ROWS = [["core"], ["data", "augmentation", "networks"], ["training", "evaluation", "export"], ["compare"], ["commands"]]
+ROWS = [
+    ["core"],
+    ["data", "augmentation", "networks"],
+    ["training", "evaluation"],
+    ["export"],
+    ["compare"],
+    ["commands"],
+]
 ABOVE = {
     room: {lower for earlier in ROWS[:row] for lower in earlier} for row, rooms in enumerate(ROWS) for room in rooms
 }
