@@ -52,13 +52,13 @@ def export(
             predict.test_time_augmentation averages, which no shipped file does.
 
     Raises:
-        ValueError: where the gate is missed, a runtime is not installed, or a file misses its bar.
+        ValueError: where the gate is missed, a runtime is not installed, or a file cannot be written or misses its bar.
     """
     files.check_runtimes(formats)
     expected = exams.predict(model.predict_on_batch, exam)
     _check_gate(exams.accuracy(expected, exam), gate)
     for name in formats:  # all of them before anything is timed: TensorFlow numbers functions by what was run before
-        files.FORMATS[name].write(model, folder / files.FILES[name], sources)
+        files.write(name, model, folder / files.FILES[name], sources)
     shipped, runs = Shipped({}, {}, []), {}
     for name in formats:
         path = folder / files.FILES[name]

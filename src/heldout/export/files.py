@@ -19,6 +19,7 @@ from heldout.export.formats import (
     tflite_float16,
     tflite_int8,
 )
+from heldout.export.sources import Sources
 
 Format = Literal[
     "keras",
@@ -62,6 +63,22 @@ def check_runtimes(formats: list[Format]) -> None:
                 ) from None
 
 
+def write(name: str, model: Any, path: Path, sources: Sources) -> None:
+    """Write the calibrated Keras model as a file or folder, which does not exist yet.
+
+    Raises:
+        ValueError: where the format cannot hold the model; one line.
+    """
+    try:
+        FORMATS[name].write(model, path, sources)
+    except MemoryError:
+        raise
+    except Exception as error:  # every converter has kinds of its own
+        raise ValueError(
+            f"{path.name} is not written ({_shortened(error)}): remove {name} from export.formats"
+        ) from error
+
+
 def load(name: str, path: Path) -> Callable[[Any], np.ndarray]:
     """A function from the model's inputs to probabilities (n, num_classes), which the format's own runtime runs.
 
@@ -73,10 +90,8 @@ def load(name: str, path: Path) -> Callable[[Any], np.ndarray]:
     except MemoryError:
         raise
     except Exception as error:  # every runtime has kinds of its own
-        reason = " ".join(str(error).split())[:150] or type(error).__name__
-        raise ValueError(
-            f"{path} is not loaded ({reason}): run `dvc checkout --force {path.parent}`, or `dvc repro`"
-        ) from error
+        remedy = f"run `dvc checkout --force {path.parent}`, or `dvc repro`"
+        raise ValueError(f"{path} is not loaded ({_shortened(error)}): {remedy}") from error
 
 
 def size(path: Path) -> int:
@@ -91,3 +106,7 @@ def remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink()
+
+
+def _shortened(error: Exception) -> str:
+    return " ".join(str(error).split())[:150] or type(error).__name__

@@ -40,11 +40,11 @@ def load(path: Path) -> Callable[[Any], np.ndarray]:
     Raises:
         ValueError: where the folder holds other files; the format holds no code.
     """
-    import openvino
-
     files = sorted(file.relative_to(path).as_posix() for file in path.rglob("*"))
     if files != ["model.bin", XML]:
         raise ValueError(f"expected model.bin and {XML}, it holds {', '.join(files) or 'nothing'}")
+    import openvino
+
     settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1}
     compiled = openvino.Core().compile_model(str(path / XML), "CPU", settings)
     names = [source.any_name for source in compiled.inputs]

@@ -26,8 +26,8 @@ def write(model: Any, path: Path, sources: Sources) -> None:
 
     if len(model.inputs) > 1:
         raise ValueError(
-            "tflite_int8 is for models of images alone, this one takes "
-            f"{', '.join(tensor.name for tensor in model.inputs)}: remove it from export.formats"
+            "its ranges are for models of images alone, this one takes "
+            f"{', '.join(tensor.name for tensor in model.inputs)}"
         )
 
     def representative() -> Iterator[list[np.ndarray]]:
