@@ -2,13 +2,14 @@
 
 $ python benchmarks/formats.py [--rounds 5]
 
-Run it in a clone whose pipeline ran. Prints the table of docs/export.md. Speeds are ratios to the float32 TFLite file,
-the median over the rounds; in each round the formats take turns, so that a busy machine slows all alike. LiteRT, ONNX
-Runtime and OpenVINO run in one thread, TensorFlow and Keras in hardware.intra_op_threads of params.yaml.
+Run it in a clone whose pipeline ran. Prints the table of docs/export.md. Speeds are ratios of CPU time, of all threads,
+to the float32 TFLite file, the median over the rounds, in which the formats take turns. LiteRT, ONNX Runtime and
+OpenVINO run in one thread, TensorFlow and Keras in hardware.intra_op_threads of params.yaml.
 """
 
 import argparse
 import tempfile
+import time
 from pathlib import Path
 
 import numpy as np
@@ -50,7 +51,9 @@ def main() -> None:
         shipped = export.export(model, Path(folder), test, sources, formats=names, **BARS)
         runs = {name: files.load(name, Path(folder, files.FILES[name])) for name in names}
         inputs = next(test.batches())
-        speeds = [{name: speed.measure(run, inputs) for name, run in runs.items()} for _ in range(rounds)]
+        speeds = [
+            {name: speed.measure(run, inputs, time.process_time) for name, run in runs.items()} for _ in range(rounds)
+        ]
     print(f"{len(test.labels)} test images, accuracy of the model {shipped.parity['keras'].accuracy.value:.4f}\n")
     print("| format | runtime | bytes | max difference | changed | accuracy difference | batch 1 | batch 32 |")
     print("|---|---|---|---|---|---|---|---|")
