@@ -34,4 +34,6 @@ def exam_of(images: Images) -> exam.Exam:
 
 
 def sources(train: np.ndarray | Images, **changed) -> Sources:
-    return Sources(PREPROCESS | {"image_size": [16, 16]} | changed, train)
+    """Of images that have the model's size already."""
+    height, width = (train.shape[1:] if isinstance(train, np.ndarray) else train.image_shape)[:2]
+    return Sources(PREPROCESS | {"image_size": [height, width]} | changed, train)

@@ -26,9 +26,7 @@ def test_every_format_follows_the_umask(tmp_path):
     try:
         with atomic.replacing_folder(tmp_path / "export") as partial:
             for name in INSTALLED:
-                files.FORMATS[name].write(
-                    keras.Model(inputs, outputs), partial / files.FILES[name], sources(PIXELS, image_size=[4, 4])
-                )
+                files.FORMATS[name].write(keras.Model(inputs, outputs), partial / files.FILES[name], sources(PIXELS))
     finally:
         os.umask(before)
     modes = {path: stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "export").rglob("*")}
