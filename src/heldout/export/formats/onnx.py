@@ -1,6 +1,6 @@
 """An ONNX file, float32 with uint8 input, for ONNX Runtime and what else reads ONNX; an extra, `onnx`."""
 
-import re
+import copy
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ def write(model: Any, path: Path, sources: Any) -> None:
 
         serve = serving_function(model)
         proto, _ = tf2onnx.convert.from_function(serve, input_signature=serve.input_signature, opset=OPSET)
-    _renumber(proto.graph)
+    _canonicalize(proto.graph)
     path.write_bytes(proto.SerializeToString(deterministic=True))
 
 
@@ -54,23 +54,49 @@ def load(path: Path) -> Callable[[Any], np.ndarray]:
     return lambda inputs: session.run([model_inputs.PROBABILITIES], model_inputs.named(names, inputs))[0]
 
 
-def _renumber(graph: Any) -> None:
-    """Number the names that tf2onnx made up (`Transpose__42`) in the order of the nodes: it draws them from sets."""
-    numbers: dict[str, int] = {}
-
-    def rename(name: str) -> str:
-        return re.sub(r"(?<=__)\d+", lambda match: str(numbers.setdefault(match[0], len(numbers))), name)
-
-    for node in graph.node:
-        node.name = rename(node.name)
-        for names in (node.input, node.output):
-            names[:] = [rename(name) for name in names]
-    for tensor in graph.initializer:
-        tensor.name = rename(tensor.name)
-    graph.initializer.sort(key=lambda tensor: tensor.name)
-    graph.doc_string = ""  # the number of the TensorFlow function
+def _canonicalize(graph: Any) -> None:
+    """Order the nodes by what the outputs are computed from, and name nodes, values and weights by that order: tf2onnx
+    takes both from sets and from what TensorFlow has counted in the process. Names of inputs and outputs stay."""
+    nodes = list(_in_order(graph))
+    names = {value.name: value.name for value in (*graph.input, *graph.output)}
+    weights = {tensor.name: tensor for tensor in graph.initializer}
+    used = []
+    for number, node in enumerate(nodes):
+        node.name = f"{node.op_type}_{number}"
+        for name in node.input:
+            if name in weights and name not in names:
+                names[name] = f"weights_{len(used)}"
+                used.append(weights[name])
+        for position, name in enumerate(node.output):
+            names.setdefault(name, f"{node.name}_{position}")
+        for values in (node.input, node.output):
+            values[:] = [names.get(name, name) for name in values]
+    for tensor in used:
+        tensor.name = names[tensor.name]
+    ordered, kept = [copy.deepcopy(node) for node in nodes], [copy.deepcopy(tensor) for tensor in used]
+    del graph.node[:], graph.initializer[:], graph.value_info[:]
+    graph.node.extend(ordered)
+    graph.initializer.extend(kept)
+    graph.name, graph.doc_string = "heldout", ""
     for tensor in (*graph.input, *graph.output):
         tensor.type.tensor_type.shape.dim[0].dim_param = "batch"
+
+
+def _in_order(graph: Any) -> Iterator[Any]:
+    """The nodes that the outputs need, each after those that it needs itself, first inputs first."""
+    maker = {name: node for node in graph.node for name in node.output}
+    done: set[int] = set()
+    stack = [(maker[value.name], False) for value in reversed(graph.output)]
+    while stack:
+        node, is_ready = stack.pop()
+        if id(node) in done:
+            continue
+        if is_ready:
+            done.add(id(node))
+            yield node
+        else:
+            stack.append((node, True))
+            stack += [(maker[name], False) for name in reversed(node.input) if name in maker]
 
 
 def _tensors(message: Any) -> Iterator[Any]:
