@@ -6,7 +6,7 @@ LOCK := $(if $(GPU),requirements-gpu.lock,requirements.lock)
 VENV := .venv
 READY := $(VENV)/.ready-$(LOCK)
 BIN := $(VENV)/bin
-EXTRAS := --extra s3 --extra ssh --extra gs --extra azure --extra watch --extra search
+EXTRAS := --extra s3 --extra ssh --extra gs --extra azure --extra onnx --extra watch --extra search
 COMPILE := uv pip compile --quiet --universal --fork-strategy fewest --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header --group dev $(EXTRAS) $(UPGRADE)
 # What the stages write into DVC's cache: `make graph` writes this line.
@@ -16,7 +16,7 @@ LEFT_OUT := $(filter-out $(FAST),$(patsubst %/,%,$(filter-out tests/__pycache__/
 # A copied or moved clone would run the commands, and import the code, of the folder in which its .venv was made.
 MOVED := $(shell sed -n 's/^command = .* -m venv //p' $(VENV)/pyvenv.cfg 2>/dev/null | \
 	{ read -r made; test -z "$$made" || test "$$made" = "$$(pwd -P)/$(VENV)" || echo yes; })
-VERSIONS := ai-edge-litert|jinja2|keras|matplotlib|mlxtend|numpy|opencv-python-headless|pillow|scikit-learn|scipy|tensorflow
+VERSIONS := ai-edge-litert|jinja2|keras|matplotlib|mlxtend|numpy|onnx|onnxruntime|opencv-python-headless|pillow|scikit-learn|scipy|tensorflow|tf2onnx
 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DVC_NO_ANALYTICS := 1

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from heldout.evaluation.paired import paired_tests
+from heldout.evaluation.significance import paired_tests
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests/compare"))
 from simulation import pair

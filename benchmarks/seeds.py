@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from heldout.compare import recipes
-from heldout.evaluation.paired.paired_tests import ALPHA
+from heldout.evaluation.significance.paired_tests import ALPHA
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests/compare"))
 from simulation import runs_of

@@ -23,7 +23,7 @@ from heldout.core.process import suppress_native_stderr
 from heldout.data import components, index, preprocess, shards
 from heldout.data import split as splitting
 from heldout.data.decode_cache import DecodeCache
-from heldout.evaluation.paired import ablation, paired_tests
+from heldout.evaluation import ablation, paired_tests
 from heldout.networks import fusion, pretrained, tokenizer
 from heldout.training import modality_dropout
 

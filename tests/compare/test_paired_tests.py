@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 from simulation import pair
 
-from heldout.evaluation.paired import paired_tests
+from heldout.evaluation.significance import paired_tests
 
 
 def exam(fixed: int, broken: int, same: int) -> tuple[np.ndarray, np.ndarray]:

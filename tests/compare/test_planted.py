@@ -8,7 +8,7 @@ from conftest import copy_project, execute
 
 from heldout.compare import attribution, comparison, gates, revisions
 from heldout.compare.comparison import Comparison
-from heldout.evaluation.paired import paired_tests
+from heldout.evaluation.significance import paired_tests
 
 pytestmark = pytest.mark.slow
 

@@ -11,7 +11,8 @@ from heldout.core import code
 ROWS = [
     ["core"],
     ["data", "augmentation", "networks"],
-    ["training", "evaluation", "export"],
+    ["training", "evaluation"],
+    ["export"],
     ["compare"],
     ["search"],
     ["commands"],

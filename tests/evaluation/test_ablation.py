@@ -4,8 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from heldout.evaluation import intervals, probabilities
-from heldout.evaluation.paired import ablation
+from heldout.evaluation import ablation, intervals, probabilities
 
 LABELS = np.array([0, 1, 1, 0] * 10)
 GROUPS = np.arange(40)

@@ -133,3 +133,12 @@ def test_leaks_and_files_left_out_are_told():
     assert "3 by groups" in sections.leak_lines(numbers)[0]
     rows = sections.left_out(numbers, pd.DataFrame({"kind": ["stray"], "path": ["a.txt"], "reason": ["is text"]}))
     assert rows == [{"count": "2", "words": "are no images", "path": "a.txt", "reason": "is text"}]
+
+
+def test_what_ships_is_told_with_its_accuracy_where_it_is_known():
+    known = {"onnx_max_abs_difference": 4.9e-07, "onnx_changed_predictions": 3, "onnx_bytes": 1448472}
+    row = {"name": "onnx", "bytes": "1,448,472", "difference": "5e-07", "changed": "3", "accuracy": ""}
+    assert sections.shipped(known) == [row]
+    ends = {"": -0.003, "_low": -0.008, "_high": 0.002}
+    known |= {f"onnx_accuracy_difference{end}": value for end, value in ends.items()}
+    assert sections.shipped(known) == [row | {"accuracy": "-0.0030 [-0.0080, +0.0020]"}]

@@ -9,7 +9,8 @@ import pytest
 from scipy import stats
 
 from heldout.data import shards
-from heldout.evaluation import slice_tests, slices
+from heldout.evaluation import slices
+from heldout.evaluation.significance import slice_tests
 from heldout.evaluation.slices import Cut
 
 

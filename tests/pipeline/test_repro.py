@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -129,6 +130,19 @@ def test_a_reviewer_sees_what_a_value_changes_and_a_reverted_one_is_restored_fro
     assert "Stage 'evaluate' is cached - skipping run" in output
     assert stages_run(output) == []
     assert metrics(restored) == results[3]
+
+
+def test_below_the_gate_nothing_ships_and_what_shipped_comes_back(restored):
+    shipped = {path: path.read_bytes() for path in (restored / "export").rglob("*") if path.is_file()}
+    change(restored, {"export": {"gate": 0.999}})
+    output = execute("dvc", "repro", "--single-item", "export", cwd=restored, expect=255).stdout
+    line = next(line for line in output.splitlines() if line.startswith("export: "))
+    assert re.match(r"export: nothing ships: the accuracy is 0\.\d+ at least .* below export\.gate 0\.999; `dvc ", line)
+    assert not (restored / "export").exists() and not (restored / "metrics/export.json").exists()
+    for command in re.findall("`(.+?)`", line):
+        execute(*command.split(), cwd=restored)
+    assert shipped == {path: path.read_bytes() for path in (restored / "export").rglob("*") if path.is_file()}
+    assert execute("git", "status", "--porcelain", "metrics", cwd=restored).stdout == ""
 
 
 def test_export_reruns_where_the_threshold_moves_and_ships_it(restored):

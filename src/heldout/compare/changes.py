@@ -7,7 +7,7 @@ import pandas as pd
 from scipy import stats
 
 from heldout.evaluation import metrics
-from heldout.evaluation.paired.paired_tests import group_sums, sign_flip
+from heldout.evaluation.significance.paired_tests import group_sums, sign_flip
 
 MIN_IMAGES = 10  # of a subset that is tested
 CLASS, SLICE = "class", "slice_"

@@ -11,8 +11,8 @@ from heldout.compare.attribution import Attribution
 from heldout.compare.exam import Exam
 from heldout.compare.revisions import Revision
 from heldout.evaluation import metrics
-from heldout.evaluation.paired import paired_tests
-from heldout.evaluation.paired.paired_tests import ALPHA, Difference
+from heldout.evaluation.significance import paired_tests
+from heldout.evaluation.significance.paired_tests import ALPHA, Difference
 
 MAIN_BRANCHES = ("origin/HEAD", "origin/main", "main", "origin/master", "master")
 COSTS = ("parameters", "epochs", "bytes")  # what the names of the metrics of train and export end with

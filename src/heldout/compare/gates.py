@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from heldout.compare import changes, comparison
 from heldout.compare.comparison import Comparison
-from heldout.evaluation.paired.paired_tests import small
+from heldout.evaluation.significance.paired_tests import small
 
 
 def failures(

@@ -15,7 +15,7 @@ from heldout.compare.revisions import Revision
 from heldout.core import atomic
 from heldout.data import manifest
 from heldout.evaluation import metrics
-from heldout.evaluation.paired.paired_tests import Difference
+from heldout.evaluation.significance.paired_tests import Difference
 
 NOISE_JSON, NOISE_CSV = "metrics/noise.json", "metrics/noise.csv"
 METRICS = ("accuracy", "macro_f1", "log_loss")

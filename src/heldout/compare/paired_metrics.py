@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from heldout.evaluation import calibration, metrics
-from heldout.evaluation.paired.paired_tests import ALPHA
+from heldout.evaluation.significance.paired_tests import ALPHA
 
 SAMPLES = 2000
 SEED = 0

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
-from heldout.evaluation.paired.paired_tests import ALPHA, POWER, Difference, group_sums
+from heldout.evaluation.significance.paired_tests import ALPHA, POWER, Difference, group_sums
 
 
 class Spread(NamedTuple):

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from heldout.data.shards import Images
 from heldout.evaluation import (
+    ablation,
     by_class,
     calibration,
     intervals,
@@ -20,7 +21,6 @@ from heldout.evaluation import (
 )
 from heldout.evaluation import slices as slicing
 from heldout.evaluation.intervals import Interval
-from heldout.evaluation.paired import ablation
 from heldout.evaluation.probabilities import Probabilities
 
 SCORES = ("accuracy", "balanced_accuracy", "top_{}_accuracy", "macro_f1", "weighted_f1", "macro_auc")

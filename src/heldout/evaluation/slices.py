@@ -8,7 +8,8 @@ import pandas as pd
 from scipy import stats
 
 from heldout.data.shards import Images
-from heldout.evaluation import intervals, metrics, slice_tests
+from heldout.evaluation import intervals, metrics
+from heldout.evaluation.significance import slice_tests
 
 FALSE_DISCOVERY_RATE = 0.05  # of the slices that are flagged, at most so many are no worse than the rest, on average
 MAX_WORDS = 3  # slices that `describe` names

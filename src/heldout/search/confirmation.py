@@ -11,7 +11,7 @@ import numpy as np
 from heldout.compare import recipes
 from heldout.evaluation import intervals
 from heldout.evaluation.intervals import Interval
-from heldout.evaluation.paired.paired_tests import Difference
+from heldout.evaluation.significance.paired_tests import Difference
 from heldout.search import parts
 from heldout.search.journal import Confirmation, Journal, Trial
 from heldout.search.rounds import Execute, Job

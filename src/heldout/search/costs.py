@@ -53,7 +53,7 @@ def latency(model: Any) -> float:
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "model.tflite")
-        tflite.write(model, path)
+        path.write_bytes(tflite.convert(model))
         run = tflite.load(path)
         dtypes = (np.uint8, np.int32)  # pixels, and tokens where the model sees texts
         inputs = [np.zeros((1, *tensor.shape[1:]), dtype) for tensor, dtype in zip(model.inputs, dtypes, strict=False)]

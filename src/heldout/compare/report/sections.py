@@ -7,7 +7,7 @@ import pandas as pd
 
 from heldout.compare import manifests
 from heldout.compare.comparison import Comparison
-from heldout.evaluation.paired.paired_tests import small
+from heldout.evaluation.significance.paired_tests import small
 
 NUM_BRIEF, MAX_BRIEF = 5, 100  # items, and characters of one
 FALSE_DISCOVERIES = 0.05

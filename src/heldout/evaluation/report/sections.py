@@ -162,7 +162,7 @@ def slice_rows(slices: pd.DataFrame) -> tuple[list[dict[str, Any]], str]:
 
 
 def shipped(export: dict[str, float]) -> list[dict[str, str]]:
-    """name, bytes, difference and changed predictions of each exported file."""
+    """name, bytes, difference, changed predictions and accuracy difference of each exported file."""
     suffix = "_max_abs_difference"
     names = [key.removesuffix(suffix) for key in export if key.endswith(suffix)]
     return [
@@ -171,9 +171,18 @@ def shipped(export: dict[str, float]) -> list[dict[str, str]]:
             "bytes": f"{export[f'{name}_bytes']:,.0f}",
             "difference": f"{export[name + suffix]:.1g}",
             "changed": f"{export[f'{name}_changed_predictions']:,.0f}",
+            "accuracy": _signed_interval(export, f"{name}_accuracy_difference"),
         }
         for name in names
     ]
+
+
+def _signed_interval(values: dict[str, float], key: str) -> str:
+    """A difference with its interval, such as `-0.0030 [-0.0080, +0.0020]`; '' where it is unknown."""
+    if key not in values:
+        return ""
+    value, low, high = (f"{values[key + end]:+.4f}" for end in ("", "_low", "_high"))
+    return f"{value} [{low}, {high}]"
 
 
 def flat(values: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from heldout.evaluation import intervals, probabilities
-from heldout.evaluation.paired import paired_tests
+from heldout.evaluation.significance import paired_tests
 from heldout.networks import tokenizer
 
 INPUTS = ("image_alone", "text_alone", "shuffled_text")  # of predict's folder `ablated`

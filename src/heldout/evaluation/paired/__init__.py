@@ -1,1 +1,0 @@
-"""Comparisons on the same images: of two models, and of one with and without a part of what it sees."""
