@@ -60,7 +60,7 @@ def _canonicalize(graph: Any) -> None:
     nodes = list(_in_order(graph))
     names = {value.name: value.name for value in (*graph.input, *graph.output)}
     weights = {tensor.name: tensor for tensor in graph.initializer}
-    used = []
+    used: list[Any] = []
     for number, node in enumerate(nodes):
         node.name = f"{node.op_type}_{number}"
         for name in node.input:
