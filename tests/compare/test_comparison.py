@@ -8,6 +8,7 @@ import subprocess
 import pytest
 from conftest import execute, write_image
 from revisions_of import commit, repository, table, write
+from scipy import stats
 
 from heldout.compare import comparison, gates, revisions
 from heldout.compare.comparison import Comparison
@@ -145,6 +146,18 @@ def test_slices_are_tested_with_the_classes(folder):
     # A side of an older heldout has no slices: those of the other count.
     older = comparison.compare(revisions.read("base", folder), revisions.read(None, folder), root=folder)
     assert set(older.subsets["cut"]) == {"class", "brightness"}
+
+
+def test_confusions_are_tested_with_the_rest(folder):
+    """Ten images of c are no longer taken for a: 2 / 2^10; the five of b are too few to be tested."""
+    write(folder, table(RIGHT))
+    compared = compare(folder)
+    confusions = compared.confusions.set_index(["label", "predicted"])
+    assert confusions.loc[("c", "a"), "p_value"] == pytest.approx(2 / 2**10)
+    assert confusions.loc[("b", "a")][["change", "p_value"]].isna().tolist() == [False, True]
+    p_values = [*compared.subsets["p_value"].dropna(), *compared.confusions["p_value"].dropna()]
+    q_values = [*compared.subsets["q_value"].dropna(), *compared.confusions["q_value"].dropna()]
+    assert q_values == pytest.approx(stats.false_discovery_control(p_values))
 
 
 def test_a_side_of_before_has_no_ranks(folder):

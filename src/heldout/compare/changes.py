@@ -10,7 +10,9 @@ from heldout.evaluation import metrics
 from heldout.evaluation.significance.paired_tests import group_sums, sign_flip
 
 MIN_IMAGES = 10  # of a subset that is tested
+MIN_CHANGED = 6  # images of a confusion that is tested: 2 / 2^6 is the largest p-value of one direction below 5 %
 CLASS, SLICE = "class", "slice_"
+SIDES = ("base", "head")
 
 
 def by_image(common: pd.DataFrame) -> pd.DataFrame:
@@ -35,31 +37,30 @@ def by_image(common: pd.DataFrame) -> pd.DataFrame:
 
 def by_subset(common: pd.DataFrame) -> pd.DataFrame:
     """A row for each class, and each slice of HEAD's images (`slices.members`): images, accuracy on either side, fixed,
-    broken, the p-value of no difference there, and the q-value that holds it against all rows (Benjamini and Hochberg
-    1995).
+    broken, and the p-value of no difference there.
 
     Args:
         common: of `exam.match`.
 
     Returns:
         cut (`class`, or how the images were cut), value, and the above, by p-value; the rows of fewer than MIN_IMAGES
-        images are not tested (p and q are NaN) and come last.
+        images are not tested (p is NaN) and come last.
     """
     columns = {"label": CLASS} | {name: name.removeprefix(SLICE) for name in common if name.startswith(SLICE)}
     rows = [(name, *row) for column, name in columns.items() for row in _subsets(common, column)]
     names = ["cut", "value", "images", "base", "head", "fixed", "broken", "p_value"]
-    table = pd.DataFrame(rows, columns=names)
-    tested = table["p_value"].notna()
-    table["q_value"] = np.nan
-    if tested.any():
-        table.loc[tested, "q_value"] = stats.false_discovery_control(table.loc[tested, "p_value"])
-    return table.sort_values(["p_value", "cut", "value"], kind="stable", ignore_index=True)
+    return pd.DataFrame(rows, columns=names).sort_values(["p_value", "cut", "value"], kind="stable", ignore_index=True)
 
 
 def by_confusion(common: pd.DataFrame) -> pd.DataFrame:
-    """A row for each pair of classes (label, predicted) whose number of images differs: how many on either side."""
+    """A row for each pair of classes (label, predicted) whose number of images differs: how many on either side, and
+    the p-value of no difference, by group.
+
+    Pairs of which fewer than MIN_CHANGED images came or went are not tested (NaN): no p-value of theirs could be below
+    5 %, and each would only weigh on the others' correction (Tarone 1990).
+    """
     counts = {}
-    for side in ("base", "head"):
+    for side in SIDES:
         predicted = common[f"predicted_{side}"]
         wrong = common[predicted != common["label"]]
         counts[side] = wrong.groupby(["label", f"predicted_{side}"]).size().rename_axis(["label", "predicted"])
@@ -67,7 +68,29 @@ def by_confusion(common: pd.DataFrame) -> pd.DataFrame:
     table["change"] = table["head"] - table["base"]
     table = table[table["change"] != 0]
     order = np.lexsort([table["predicted"], table["label"], -table["change"].abs()])
-    return table.iloc[order].reset_index(drop=True)
+    table = table.iloc[order].reset_index(drop=True)
+    images, groups = common.groupby("label").indices, metrics.group_numbers(common)
+    predicted = [common[f"predicted_{side}"].to_numpy(object) for side in SIDES]
+    p_values = []
+    for label, other in zip(table["label"], table["predicted"], strict=True):
+        own = images[label]
+        taken = [(side[own] == other).astype(np.int64) for side in predicted]
+        change = taken[1] - taken[0]
+        tested = np.abs(change).sum() >= MIN_CHANGED
+        p_values.append(sign_flip(group_sums(change, groups[own])[0]) if tested else np.nan)
+    return table.assign(p_value=p_values)
+
+
+def correct_for_looks(*tables: pd.DataFrame) -> list[pd.DataFrame]:
+    """Tables with the column q_value beside p_value: a bound of the fraction of false discoveries among all rows of all
+    tables that are as small (Benjamini and Hochberg 1995); NaN where p is."""
+    p_values = pd.concat([table["p_value"].astype(float) for table in tables], ignore_index=True)
+    tested = p_values.notna()
+    q_values = np.full(len(p_values), np.nan)
+    if tested.any():
+        q_values[tested] = stats.false_discovery_control(p_values[tested])
+    parts = np.split(q_values, np.cumsum([len(table) for table in tables])[:-1])
+    return [table.assign(q_value=part) for table, part in zip(tables, parts, strict=True)]
 
 
 def correct(common: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:

@@ -125,9 +125,9 @@ def _images(compared: Comparison) -> Section:
 
 def _classes(compared: Comparison) -> Section:
     subsets = compared.subsets
-    tested = int(subsets["p_value"].notna().sum())
+    tested, looks = int(subsets["p_value"].notna().sum()), _looks(compared)
     differing = subsets[subsets["q_value"] < FALSE_DISCOVERIES]
-    text = f"{len(differing)} of {tested} differ by more than chance, corrected for {tested} looks (Benjamini-Hochberg)"
+    text = f"{len(differing)} of {tested} differ by more than chance, corrected for {looks} looks (Benjamini-Hochberg)"
     rows = [
         [
             row.cut,
@@ -148,12 +148,21 @@ def _classes(compared: Comparison) -> Section:
 
 def _confusions(compared: Comparison) -> Section:
     rows = [
-        [row.label, row.predicted, str(row.base), str(row.head), f"{row.change:+d}"]
+        [row.label, row.predicted, str(row.base), str(row.head), f"{row.change:+d}", *_p(row)]
         for row in compared.confusions.itertuples()
     ]
-    text = "pairs of classes whose confusion changed" if rows else "no pair of classes is confused more or less often"
-    brief = _first([f"{label} taken for {predicted} {base} to {head}" for label, predicted, base, head, _ in rows])
-    return Section("Confusions", text, ["label", "predicted", "base", "head", "change"], rows, brief)
+    tested = int(compared.confusions["p_value"].notna().sum())
+    differing = int((compared.confusions["q_value"] < FALSE_DISCOVERIES).sum())
+    text = "no pair of classes is confused more or less often"
+    if rows:
+        text = f"{differing} of {tested} pairs with enough changes differ by more than chance, corrected likewise"
+    brief = _first([f"{label} taken for {predicted} {base} to {head}" for label, predicted, base, head, *_ in rows])
+    return Section("Confusions", text, ["label", "predicted", "base", "head", "change", "p", "corrected"], rows, brief)
+
+
+def _looks(compared: Comparison) -> int:
+    """How many classes, slices and confusions were tested."""
+    return sum(int(table["p_value"].notna().sum()) for table in (compared.subsets, compared.confusions))
 
 
 def _costs(compared: Comparison) -> Section:
