@@ -6,7 +6,7 @@ import stat
 import numpy as np
 import pytest
 from small_models import sources
-from test_formats import INSTALLED
+from test_export_formats import INSTALLED
 
 from heldout.core import atomic
 from heldout.core.process import suppress_native_stderr

@@ -13,7 +13,7 @@ import pytest
 import yaml
 from conftest import ROOT, execute
 from small_models import sources
-from test_formats import BARS
+from test_export_formats import BARS
 
 from heldout.data import manifest, shards
 from heldout.export import calibrate, exam, export, predict

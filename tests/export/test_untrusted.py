@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 import pytest
 from small_models import network, pixels, sources
-from test_formats import EVERY_FORMAT
+from test_export_formats import EVERY_FORMAT
 
 from heldout.core.process import suppress_native_stderr
 from heldout.export import files

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from conftest import scan, write_shards
 from training_runs import ARCHITECTURE, CLASS_NAMES, PARAMS, merged, same_weights
@@ -11,7 +12,8 @@ from training_runs import ARCHITECTURE, CLASS_NAMES, PARAMS, merged, same_weight
 from heldout.augmentation import augment
 from heldout.data import shards
 from heldout.evaluation import saliency
-from heldout.export import export, predict
+from heldout.export import calibrate, exam, export, files, predict
+from heldout.export.sources import Sources
 from heldout.networks import build, tokenizer
 from heldout.networks.batch_norm import BatchNormalization
 from heldout.training import batches, fit, modality_dropout
@@ -92,10 +94,16 @@ def test_the_text_reaches_the_prediction_and_every_format_ships_it(images, tmp_p
     assert np.ptp(by_nothing, axis=0).max() < 1e-6 and np.isfinite(by_nothing).all()
     folder = tmp_path / "export"
     folder.mkdir()
-    report = export.export(model, folder, images, tokens, formats=["keras", "saved_model", "tflite"], tolerance=1e-5)
-    assert all(parity.images == 24 and parity.changed_predictions == 0 for parity in report.values())
+    model = calibrate.calibrate(model, 1.25)
+    rows = pd.DataFrame({"id": images.ids, "label": images.labels})
+    sources = Sources(PARAMS["preprocess"] | {"image_size": [16, 16]}, images)
+    bars = {"tolerance": 1e-5, "max_accuracy_drop": 0.01, "on_miss": "error", "gate": 0}
+    formats = ["keras", "saved_model", "tflite", "onnx"]
+    shipped = export.export(model, folder, exam.read(images, rows, CLASS_NAMES, TEXT), sources, formats=formats, **bars)
+    assert list(shipped.parity) == formats
+    assert all(parity.changed_predictions == 0 for parity in shipped.parity.values())
     again = tmp_path / "again.keras"
-    export.FORMATS["keras"].write(model, again)
+    files.FORMATS["keras"].write(model, again, sources)
     assert again.read_bytes() == (folder / "model.keras").read_bytes()
     _check_predictions(model, folder, images)
     heatmaps = saliency.grad_cam(model, pixels, labels, tokens)
