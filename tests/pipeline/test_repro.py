@@ -228,7 +228,7 @@ def test_a_renamed_image_does_not_retrain(restored):
     change(restored, {"data": {"dir": "data/mine"}})
     (restored / "data/sample").rename(restored / "data/mine")
     ran = stages_run(execute("dvc", "repro", cwd=restored).stdout)
-    assert not {"augment", "train", "export"} & set(ran), ran
+    assert not {"augment", "train", "predict"} & set(ran), ran  # export reads the list of the test for its groups
 
 
 def test_pull_into_a_fresh_clone_leaves_nothing_to_run(clone):

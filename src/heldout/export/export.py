@@ -11,9 +11,21 @@ from heldout.evaluation.intervals import Interval
 from heldout.export import exam as exams
 from heldout.export import files, speed
 from heldout.export.exam import Exam, Parity
-from heldout.export.files import Format
 from heldout.export.sources import Sources
 from heldout.export.speed import Speed
+
+# Here, where `heldout doctor` reads it without importing the formats, and with them TensorFlow.
+Format = Literal[
+    "keras",
+    "h5",
+    "saved_model",
+    "tflite",
+    "tflite_float16",
+    "tflite_dynamic",
+    "tflite_int8",
+    "onnx",
+    "openvino",
+]
 
 
 class Shipped(NamedTuple):

@@ -1,10 +1,10 @@
 """The files to ship by format: write one, load it where that is safe, and say what is missing to do so."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -21,17 +21,6 @@ from heldout.export.formats import (
 )
 from heldout.export.sources import Sources
 
-Format = Literal[
-    "keras",
-    "h5",
-    "saved_model",
-    "tflite",
-    "tflite_float16",
-    "tflite_dynamic",
-    "tflite_int8",
-    "onnx",
-    "openvino",
-]
 FORMATS: dict[str, Any] = {
     "keras": keras,
     "h5": h5,
@@ -46,7 +35,7 @@ FORMATS: dict[str, Any] = {
 FILES: dict[str, str] = {name: module.FILE for name, module in FORMATS.items()}
 
 
-def check_runtimes(formats: list[Format]) -> None:
+def check_runtimes(formats: Sequence[str]) -> None:
     """Check that what the formats need is installed, before anything is written.
 
     Raises:
