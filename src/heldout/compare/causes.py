@@ -33,7 +33,7 @@ def changed_outputs(base: Revision, head: Revision) -> dict[str, list[str]]:
     """The stages whose outputs differ, or exist on one side alone, each with the paths."""
     result = {}
     for stage in [*base.lock, *(name for name in head.lock if name not in base.lock)]:
-        before, after = _outputs(base, stage), _outputs(head, stage)
+        before, after = outputs(base, stage), outputs(head, stage)
         paths = [path for path in before | after if before.get(path) != after.get(path)]
         if paths and stage != "code":
             result[stage] = paths
@@ -66,5 +66,6 @@ def _flat(name: str, value: Any) -> Iterator[tuple[str, Any]]:
         yield name, value
 
 
-def _outputs(revision: Revision, stage: str) -> dict[str, str]:
+def outputs(revision: Revision, stage: str) -> dict[str, str]:
+    """The md5 of each path that a stage of a revision writes, as dvc.lock has it."""
     return {out["path"]: out["md5"] for out in revision.lock.get(stage, {}).get("outs", [])}

@@ -1,13 +1,13 @@
 """Which images the splits of two revisions differ in, where their manifests are in the work tree or in DVC's cache."""
 
 import hashlib
-import io
 import subprocess
 from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
 
+from heldout.compare import causes, revisions
 from heldout.compare.revisions import Revision
 from heldout.data import raw_files
 
@@ -31,8 +31,7 @@ def images(revision: Revision, root: str | Path = ".") -> pd.DataFrame | None:
         content = _content(_md5(revision, split), Path(root, _path(split)))
         if content is None:
             return None
-        table = pd.read_csv(io.BytesIO(content), dtype=str, keep_default_na=False, encoding="utf-8")
-        tables.append(table[["id", "label"]].assign(split=split))
+        tables.append(revisions.read_table(content)[["id", "label"]].assign(split=split))
     return pd.concat(tables).sort_values(["id", "label"], kind="stable").drop_duplicates("id")
 
 
@@ -71,8 +70,7 @@ def by_split(base: pd.DataFrame, head: pd.DataFrame) -> pd.DataFrame:
 
 
 def _md5(revision: Revision, split: str) -> str:
-    outs = revision.lock.get("split", {}).get("outs", [])
-    return next((out["md5"] for out in outs if out["path"] == _path(split)), "")
+    return causes.outputs(revision, "split").get(_path(split), "")
 
 
 def _path(split: str) -> str:
@@ -81,12 +79,18 @@ def _path(split: str) -> str:
 
 def _content(md5: str, path: Path) -> bytes | None:
     """The file of an md5: from the work tree, where it is the same, else from DVC's cache."""
-    candidates = [path]
+    if not md5:
+        return None
+    if (content := _same(path, md5)) is not None:
+        return content
     with suppress(OSError, subprocess.SubprocessError):  # no DVC here: git alone is enough for all the rest
-        candidates.append(raw_files.cached_path(md5))
-    for file in candidates:
-        if md5 and file.is_file():
-            content = file.read_bytes()
-            if hashlib.md5(content, usedforsecurity=False).hexdigest() == md5:
-                return content
+        return _same(raw_files.cached_path(md5), md5)
     return None
+
+
+def _same(path: Path, md5: str) -> bytes | None:
+    """A file's bytes, where it is there and its md5 is that."""
+    if not path.is_file():
+        return None
+    content = path.read_bytes()
+    return content if hashlib.md5(content, usedforsecurity=False).hexdigest() == md5 else None

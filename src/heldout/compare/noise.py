@@ -123,8 +123,7 @@ def recipe_digest(revision: Revision) -> str:
 def predictions_md5(revision: Revision) -> str:
     """The md5 of what `predict` wrote: where it is that of the result that was measured, the recipe is as good as the
     same, whatever an edit or a version changed in its digest: the same seed gave the same bytes."""
-    outs = revision.lock.get("predict", {}).get("outs", [])
-    return next((str(out["md5"]) for out in outs), "")
+    return causes.outputs(revision, "predict").get("data/predictions", "")
 
 
 def is_of(measured: dict[str, Any], revision: Revision) -> bool:

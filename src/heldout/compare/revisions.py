@@ -83,7 +83,7 @@ def read(name: str | None, root: str | Path = ".", stages: tuple[str, ...] = ())
     for key in ("eval", "data", "train", "export", "calibration", "noise", "search"):
         text = content(f"metrics/{key}.json")
         metrics[key] = json.loads(text) if text else {}
-    classes = _table(content(CLASSES) or b"label\n")
+    classes = read_table(content(CLASSES) or b"label\n")
     return Revision(label, commit, _predictions(predictions, label), classes["label"].tolist(), metrics, entries)
 
 
@@ -136,13 +136,14 @@ def _lookup(params: Any, key: str) -> Any:
 
 
 def _predictions(content: bytes, label: str) -> pd.DataFrame:
-    table = _table(content)
+    table = read_table(content)
     if missing := [name for name in REQUIRED if name not in table]:
         raise ValueError(f"{PREDICTIONS} of {label} lacks the column {missing[0]}: run `dvc repro` there and commit it")
     return table.astype({name: kind for name, kind in NUMBERS.items() if name in table})
 
 
-def _table(content: bytes) -> pd.DataFrame:
+def read_table(content: bytes) -> pd.DataFrame:
+    """A CSV as a table of text: a class may be called NA or 007."""
     return pd.read_csv(io.BytesIO(content), dtype=str, keep_default_na=False, encoding="utf-8")
 
 
