@@ -23,6 +23,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
+from heldout.core import array_cache
 from heldout.data import decode_cache, image_info, images, index, preprocess, shards
 from heldout.data.listing.files import ImageFile
 
@@ -63,7 +64,7 @@ def least(works: dict[str, Callable], measure: Callable = cpu, runs: int = RUNS)
     measured: dict[str, list[float]] = {name: [] for name in works}
     for _ in range(runs):
         for name, work in works.items():
-            decode_cache.clear()
+            array_cache.clear()
             measured[name].append(measure(work))
     return {name: min(values) for name, values in measured.items()}
 
@@ -169,7 +170,7 @@ sys.path.insert(0, sys.argv[2])
 import data, pandas as pd
 table, settings, out = pd.read_csv(sys.argv[3], dtype=str), json.loads(sys.argv[4]), pathlib.Path(sys.argv[5])
 for _ in range(2):  # once to warm up
-    data.decode_cache.clear()
+    data.array_cache.clear()
     shutil.rmtree(out, ignore_errors=True)
     seconds = data.cpu(lambda: data.build(table, settings, out, threads=1))
 print(seconds)
@@ -258,7 +259,7 @@ def bench_incremental(table: pd.DataFrame, work: Path) -> None:
     old = table.drop(table.sample(num_added, random_state=0).index).reset_index(drop=True)
 
     def clean() -> None:
-        decode_cache.clear()
+        array_cache.clear()
         build(table, EXACT, work / "clean")
 
     def incremental() -> None:
@@ -268,7 +269,7 @@ def bench_incremental(table: pd.DataFrame, work: Path) -> None:
     clean_seconds, incremental_seconds = [], []
     for _ in range(3):
         clean_seconds.append(cpu(clean))
-        decode_cache.clear()
+        array_cache.clear()
         build(old, EXACT, work / "incremental")
         incremental_seconds.append(cpu(incremental))
     assert set(num_decoded) == {num_added}, f"{num_decoded} images were decoded, expected {num_added}"
@@ -365,7 +366,7 @@ def bench_slopes(paths: list[str], work: Path, counts: list[int]) -> None:
         many = manifest_of(copies)
         many.to_csv(work / "many.csv", index=False)
         command = [sys.executable, "-c", script, str(work / "many.csv"), str(work / "many-out")]
-        environment = os.environ | {"HELDOUT_CACHE": decode_cache.OFF}
+        environment = os.environ | {"HELDOUT_CACHE": array_cache.OFF}
         done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT, env=environment)
         seconds, peak = map(float, done.stdout.split())
         files = list((work / "many-out").iterdir())

@@ -48,7 +48,7 @@ SECTIONS: Sections = {
     "train": {
         "epochs": 20, "steps_per_epoch": 0, "batch_size": 32, "gradient_accumulation_steps": 1,
         "loss": "cross_entropy", "label_smoothing": 0, "class_weights": "none", "patience": 5,
-        "checkpoint_every": 1, "checkpoint_unit": "epochs", "xla": False,
+        "checkpoint_every": 1, "checkpoint_unit": "epochs", "xla": False, "head": "dense", "views": 0,
     },
     "optimizer": {
         "name": "adam", "momentum": 0.9, "nesterov": True, "weight_decay": 0, "global_clipnorm": 0, "ema_momentum": 0,

@@ -20,6 +20,8 @@ def main(train: str, val: str, classes_txt: str, start: str, folder: str, train_
     """Write the best epoch's weights, what is needed to build the network again, and how training went."""
     digest = code.check(__file__)
     params.check_versions("tensorflow", "keras", "numpy", "opencv-python-headless")
+    if params.section("train", fit.fit)["head"] == "logistic":
+        params.check_versions("scikit-learn", "scipy")
     seed = params.scalar("seed")
     settings = params.section("train", fit.fit)
     sections = {
@@ -29,11 +31,13 @@ def main(train: str, val: str, classes_txt: str, start: str, folder: str, train_
         "fine_tune": params.section("fine_tune", fit.fine_tune_phase),
         "text": params.section("text", tokenizer.tokenize),
         "modality_dropout": params.section("modality_dropout", modality_dropout.drop),
+        "model": params.section("model", build.build),
+        "hardware": params.section("hardware", devices.configure_tensorflow),
     }
     text = sections["text"] if sections["text"]["method"] != "none" else None
-    architecture = params.section("model", build.build)
+    architecture = sections["model"]
     transfer = params.section("transfer", encoder.transfer)
-    hardware = params.section("hardware", devices.configure_tensorflow)
+    hardware = sections["hardware"]
     strategy = devices.configure_tensorflow(seed, **hardware)
     class_names = manifest.read_class_names(classes_txt)
     train_images, val_images = shards.Images(train), shards.Images(val)
@@ -48,9 +52,7 @@ def main(train: str, val: str, classes_txt: str, start: str, folder: str, train_
         flush=True,
     )
     data = (class_names, train_images.digest(), val_images.digest())
-    checkpoint = Checkpoint(
-        checkpoint_path(digest, seed, settings, sections, architecture, transfer, weights, hardware, environment, *data)
-    )
+    checkpoint = Checkpoint(checkpoint_path(digest, seed, settings, sections, transfer, weights, environment, *data))
     history = fit.fit(model, train_images, val_images, class_names, sections, seed, strategy, checkpoint, **settings)
     if not devices.is_chief(strategy):
         print("train: done; results are written by the chief worker")

@@ -48,7 +48,7 @@ def parser() -> argparse.ArgumentParser:
     commands.add_parser("summary", help="print the figures in metrics/ and where to look")
     command = commands.add_parser("doctor", help="say what is wrong: params.yaml, the images, DVC's files, the disks")
     command.add_argument("--fix", action="store_true", help="mend what a killed dvc left; exit 3 where that was needed")
-    command = commands.add_parser("cache", help="say how large the cache of decoded images is")
+    command = commands.add_parser("cache", help="say how large the cache of decoded images and features is")
     command.add_argument("--clear", action="store_true", help="remove it")
     command = commands.add_parser("recipe", help="put values that go well together, of recipes/, into params.yaml")
     command.add_argument("name", metavar="NAME", help="of a file in recipes/, such as photos")
@@ -191,12 +191,12 @@ def _doctor(options: argparse.Namespace) -> int:
 
 
 def _cache(options: argparse.Namespace) -> int:
-    from heldout.data import decode_cache
+    from heldout.core import array_cache
 
-    folder, lines = decode_cache.cache_folder(), list(decode_cache.report())
-    print("\n".join(lines) if lines else f"no decoded images in {folder}")
+    folder, lines = array_cache.cache_folder(), list(array_cache.report())
+    print("\n".join(lines) if lines else f"no decoded images or features in {folder}")
     if options.clear and lines:
-        decode_cache.clear()
+        array_cache.clear()
         print(f"removed {folder}")
     return 0
 

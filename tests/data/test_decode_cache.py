@@ -10,7 +10,7 @@ import cv2
 import pytest
 from conftest import scan, write_image, write_shards
 
-from heldout.core import code
+from heldout.core import array_cache, code
 from heldout.data import decode_cache, shards
 
 CACHE = Path(".dvc/images")
@@ -29,7 +29,7 @@ def build(rows, folder="out", **changed) -> tuple[dict[str, bytes], int]:
 
 def build_without_cache(rows, monkeypatch, **changed) -> dict[str, bytes]:
     with monkeypatch.context() as patch:
-        patch.setenv("HELDOUT_CACHE", decode_cache.OFF)
+        patch.setenv("HELDOUT_CACHE", array_cache.OFF)
         return build(rows, "clean", **changed)[0]
 
 
@@ -106,7 +106,7 @@ def test_an_edit_of_the_decoders_empties_the_cache(rows, edit_code):
 
 def test_an_edit_of_other_code_reuses_all(rows, edit_code):
     build(rows)
-    edit_code('OFF = "off"', 'OFF = "none"', "data/decode_cache.py")
+    edit_code('OFF = "off"', 'OFF = "none"', "core/array_cache.py")
     assert build(rows)[1] == 0
 
 
@@ -156,7 +156,7 @@ def test_a_missing_file_of_a_pack_is_noticed(rows, suffix):
 def test_a_killed_run_leaves_its_finished_shards(rows, monkeypatch):
     monkeypatch.setattr(shards, "SHARD_BYTES", 5 * 360)
     expected, _ = build(rows, "expected")
-    decode_cache.clear()
+    array_cache.clear()
     last = rows.sort_values("id").iloc[-1]
     content = Path(last["path"]).read_bytes()
     Path(last["path"]).write_bytes(b"damaged")
@@ -169,7 +169,7 @@ def test_a_killed_run_leaves_its_finished_shards(rows, monkeypatch):
 
 def test_two_runs_at_once(rows):
     expected, _ = build(rows, "alone")
-    decode_cache.clear()
+    array_cache.clear()
     context = multiprocessing.get_context("spawn")
     with context.Pool(2) as pool:
         results = pool.starmap(build, [(rows, "first"), (rows, "second")])
@@ -182,10 +182,10 @@ def test_a_full_disk_ends_the_caching_not_the_run(rows, monkeypatch, capsys):
         raise OSError(28, "No space left on device")
 
     expected = build_without_cache(rows, monkeypatch)
-    monkeypatch.setattr(decode_cache.os, "link", raise_full)
-    monkeypatch.setattr(decode_cache.shutil, "copyfile", raise_full)
+    monkeypatch.setattr(array_cache.os, "link", raise_full)
+    monkeypatch.setattr(array_cache.shutil, "copyfile", raise_full)
     assert build(rows) == (expected, 24)
-    message = "preprocess: decoded images are not cached from here on: No space left on device (.dvc/images/"
+    message = "decoded images are not cached from here on: No space left on device (.dvc/images/"
     assert capsys.readouterr().out.startswith(message)
 
 
@@ -193,7 +193,7 @@ def test_a_cache_on_another_file_system_is_a_copy(rows, monkeypatch):
     def raise_cross_device(*_):
         raise OSError(18, "Invalid cross-device link")
 
-    monkeypatch.setattr(decode_cache.os, "link", raise_cross_device)
+    monkeypatch.setattr(array_cache.os, "link", raise_cross_device)
     expected, _ = build(rows)
     assert build(rows) == (expected, 0)
     [path] = CACHE.rglob("*.npy")
@@ -209,23 +209,23 @@ def test_a_folder_that_cannot_be_written_ends_the_caching_not_the_run(rows, monk
 def test_report_and_clear(rows):
     build(rows)
     build(rows, image_size=[20, 20])
-    lines = sorted(decode_cache.report())
+    lines = sorted(array_cache.report())
     assert len(lines) == 2
-    assert all("24 images" in line and cv2.__version__ in line for line in lines)
+    assert all("24 decoded images" in line and cv2.__version__ in line for line in lines)
     assert any("image_size [20, 20]" in line for line in lines)
-    decode_cache.clear()
-    assert not CACHE.exists() and list(decode_cache.report()) == []
-    decode_cache.clear()
+    array_cache.clear()
+    assert not CACHE.exists() and list(array_cache.report()) == []
+    array_cache.clear()
 
 
 def test_the_environment_sets_the_cache_folder(photos, monkeypatch):
-    assert decode_cache.cache_folder() == Path(".dvc/images")
+    assert array_cache.cache_folder() == Path(".dvc/images")
     monkeypatch.setenv("DVC_ROOT", "/main")
-    assert decode_cache.cache_folder() == Path("/main/.dvc/images")
+    assert array_cache.cache_folder() == Path("/main/.dvc/images")
     monkeypatch.setenv("HELDOUT_CACHE", "/fast/disk")
-    assert decode_cache.cache_folder() == Path("/fast/disk")
+    assert array_cache.cache_folder() == Path("/fast/disk")
     monkeypatch.setenv("HELDOUT_CACHE", "off")
-    assert decode_cache.cache_folder() is None
+    assert array_cache.cache_folder() is None
 
 
 @pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o002, 0o664), (0o077, 0o600)])

@@ -13,7 +13,7 @@ TOKENS = np.array([[5, 6, 0]] * 4, np.int32)
 
 def test_by_hand():
     drawn = np.array([0.0, 0.29, 0.3, 0.9])
-    pixels, tokens = modality_dropout.drop(PIXELS, TOKENS, drawn, text=0.3, image=0.1)
+    pixels, tokens = modality_dropout.drop(PIXELS, TOKENS, drawn, np.uint8(0), text=0.3, image=0.1)
     assert tokens.tolist() == [[tokenizer.NO_TEXT, 0, 0]] * 2 + [[5, 6, 0]] * 2
     assert (pixels[:3] == 9).all() and (pixels[3] == 0).all()
     assert pixels.dtype == np.uint8 and tokens.dtype == np.int32

@@ -63,7 +63,7 @@ def test_a_batch_has_pixels_and_tokens_and_loses_one_of_them_as_drawn(images):
     for number in (1, 2):
         rows = np.random.default_rng([0, number, 1]).permutation(24)
         drawn = modality_dropout.draws(24, 0, number)[rows]
-        expected = modality_dropout.drop(images[rows], tokens[rows], drawn, **DROPOUT)
+        expected = modality_dropout.drop(images[rows], tokens[rows], drawn, np.uint8(0), **DROPOUT)
         for made, wanted in zip(source.batch(number, 0, 1).inputs, expected, strict=True):
             assert np.array_equal(made[0], wanted)
         assert (expected[1][:, 0] == tokenizer.NO_TEXT).any() and not expected[0].any(axis=(1, 2, 3)).all()

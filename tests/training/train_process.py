@@ -40,7 +40,7 @@ def main(settings_json: str) -> None:
     optimization.LearningRate.on_train_batch_end = print_step
     strategies: dict[str, tf.distribute.Strategy] = {}  # a second of a kind would number its collectives from 0 again
     for run in settings["runs"]:
-        hardware = run["sections"].pop("hardware")
+        hardware = run["sections"]["hardware"]
         name = hardware["strategy"]
         if name not in strategies:
             strategies[name] = devices.configure_tensorflow(0, **hardware)

@@ -25,6 +25,7 @@ BASE = {
     "schedule": PARAMS["schedule"] | {"name": "constant", "learning_rate": 0.003, "warmup_epochs": 0},
     "fine_tune": PARAMS["fine_tune"],
     "hardware": PARAMS["hardware"],
+    "model": PARAMS["model"],
     "train": PARAMS["train"] | {"epochs": 2, "batch_size": 8, "patience": 5, "label_smoothing": 0},
 }
 CLASS_NAMES = ["cat", "dog", "wolf"]

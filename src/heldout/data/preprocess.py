@@ -15,8 +15,10 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
+from heldout.core.array_cache import checksum
 from heldout.core.atomic import replacing_folder
-from heldout.data import decode_cache, images, raw_files, shards
+from heldout.data import images, raw_files, shards
+from heldout.data.decode_cache import DecodeCache
 
 CHUNK_BYTES = 8 * 2**20  # of images that a thread decodes and writes at once
 CHUNK = 128  # images, at most
@@ -42,7 +44,7 @@ class WrittenChunk(NamedTuple):
 def write_shards(
     rows: pd.DataFrame,
     folder: str,
-    cache: decode_cache.DecodeCache,
+    cache: DecodeCache,
     threads: int | None = None,
     texts: bool = False,
     **preprocess: Any,
@@ -88,11 +90,11 @@ def temporary_shards(rows: pd.DataFrame, settings: dict[str, Any]) -> Iterator[s
     with tempfile.TemporaryDirectory(prefix="heldout-shards-") as parent:
         folder = f"{parent}/shards"
         rows = rows.sort_values(["id", "label"], ignore_index=True)
-        write_shards(rows, folder, decode_cache.DecodeCache(settings), **settings)
+        write_shards(rows, folder, DecodeCache(settings), **settings)
         yield folder
 
 
-def _chunks(rows: pd.DataFrame, created: list[shards.Shard], cache: decode_cache.DecodeCache) -> Iterator[Chunk]:
+def _chunks(rows: pd.DataFrame, created: list[shards.Shard], cache: DecodeCache) -> Iterator[Chunk]:
     table = list(zip(rows["id"], rows["path"], cache.lookup(rows["id"].to_numpy(str)).tolist(), strict=True))
     size = _chunk_size(cache)
     for shard in created:
@@ -104,7 +106,7 @@ def _written(
     chunks: Iterator[Chunk],
     num_images: int,
     threads: int | None,
-    cache: decode_cache.DecodeCache,
+    cache: DecodeCache,
     preprocess: dict[str, Any],
 ) -> Iterator[WrittenChunk]:
     """The chunks in order, written, by a few threads that work ahead."""
@@ -125,7 +127,7 @@ def _written(
             bar.close()
 
 
-def _write_chunk(chunk: Chunk, cache: decode_cache.DecodeCache, preprocess: dict[str, Any]) -> WrittenChunk:
+def _write_chunk(chunk: Chunk, cache: DecodeCache, preprocess: dict[str, Any]) -> WrittenChunk:
     """Decode images one after another and write them at once, which costs the kernel half of what many writes do."""
     written = WrittenChunk(chunk, [], [])
     pixels = _buffer((_chunk_size(cache), *cache.shape))[: len(chunk.images)]
@@ -136,14 +138,14 @@ def _write_chunk(chunk: Chunk, cache: decode_cache.DecodeCache, preprocess: dict
             images.decode_and_resize(raw_files.read(path, identity), path, out=out, **preprocess)
         else:
             out[:] = cached
-        written.checksums.append(decode_cache.checksum(out))  # at once, while it is in the processor's cache
+        written.checksums.append(checksum(out))  # at once, while it is in the processor's cache
     with chunk.shard.path.open("r+b") as file:
         file.seek(chunk.shard.header_bytes + (chunk.start - chunk.shard.start) * pixels[0].nbytes)
         file.write(pixels.data)
     return written
 
 
-def _chunk_size(cache: decode_cache.DecodeCache) -> int:
+def _chunk_size(cache: DecodeCache) -> int:
     return max(1, min(CHUNK, CHUNK_BYTES // int(np.prod(cache.shape))))
 
 

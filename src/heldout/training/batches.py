@@ -14,6 +14,7 @@ from heldout.augmentation import augment
 from heldout.core.process import suppress_native_stderr
 from heldout.data.shards import BATCH, Images
 from heldout.training import modality_dropout
+from heldout.training.features import Features
 
 with suppress_native_stderr():
     import tensorflow as tf
@@ -25,9 +26,10 @@ class ReplicaBatch(NamedTuple):
     """What one replica sees in one step: microbatches one after another, whose gradients are added.
 
     Shapes: inputs, one array an input of the model, (microbatches, n, ...), the first of which is pixels, uint8
-    (microbatches, n, height, width, channels); targets float32 (microbatches, n, num_classes), weights float32
-    (microbatches, n), mask float32 (microbatches, n): 0 for an image that only fills up, which then has no weight
-    either; step_size float32 (): the images of the step, of all replicas, without those that fill up.
+    (microbatches, n, height, width, channels), or features of them, float32 (microbatches, n, units); targets float32
+    (microbatches, n, num_classes), weights float32 (microbatches, n), mask float32 (microbatches, n): 0 for an image
+    that only fills up, which then has no weight either; step_size float32 (): the images of the step, of all replicas,
+    without those that fill up.
     """
 
     inputs: tuple[np.ndarray, ...]
@@ -65,6 +67,7 @@ def train_batches(
     steps_per_epoch: int = 0,
     tokens: np.ndarray | None = None,
     dropout: dict[str, Any] | None = None,
+    features: Features | None = None,
 ) -> BatchSource:
     """Every image once a pass, each pass in an order and with an augmentation of its own; the passes follow each other.
 
@@ -79,10 +82,13 @@ def train_batches(
         steps_per_epoch: where an epoch ends, within a pass or after some; 0 for one pass.
         tokens: of the images' texts, int32 (n, length), or None.
         dropout: the keyword arguments of `modality_dropout.drop`, where there are tokens.
+        features: of the images, in the place of their pixels; the first pass sees the first of their views, and so on,
+            and after the last the first again.
     """
     step_size = batch_size * microbatches
     steps_per_pass = -(-len(images) // step_size)
     num_classes = len(class_weights)
+    blank = features.blank if features else np.zeros(images.image_shape, np.uint8)
     # The batches of two passes may overlap.
     draws = lru_cache(2)(lambda number: augment.draws(len(images), seed, number))
     dropped = lru_cache(2)(lambda number: modality_dropout.draws(len(images), seed, number))
@@ -92,13 +98,17 @@ def train_batches(
         number, step = divmod(step, steps_per_pass)
         rows = order(number)[step * step_size : (step + 1) * step_size]
         replica_rows, mask = rows_of_replica(rows, replica, replicas, microbatches)
-        pixels, targets = augment.augment_batch(
-            images, labels, num_classes, replica_rows, draws(number), **augmentation
-        )
+        if features:
+            pixels = features.rows(replica_rows, number % features.views)
+            targets = augment.one_hot(labels[replica_rows], num_classes)
+        else:
+            pixels, targets = augment.augment_batch(
+                images, labels, num_classes, replica_rows, draws(number), **augmentation
+            )
         inputs: tuple[np.ndarray, ...] = (pixels,)
         if tokens is not None:
             drawn = dropped(number)[replica_rows]
-            inputs = modality_dropout.drop(pixels, tokens[replica_rows], drawn, **(dropout or {}))
+            inputs = modality_dropout.drop(pixels, tokens[replica_rows], drawn, blank, **(dropout or {}))
         return replica_batch(inputs, targets, (targets @ class_weights) * mask, mask, microbatches, len(rows))
 
     return BatchSource(
@@ -106,13 +116,24 @@ def train_batches(
         steps_per_epoch or steps_per_pass,
         len(images) / steps_per_pass,
         microbatches,
-        input_specs(images, tokens),
+        input_specs(images, tokens, features),
         num_classes,
     )
 
 
-def eval_batches(images: Images, labels: np.ndarray, num_classes: int, tokens: np.ndarray | None = None) -> BatchSource:
-    """Every image once a pass, as it is, in its order; with its text where there are tokens, int32 (n, length)."""
+def eval_batches(
+    images: Images,
+    labels: np.ndarray,
+    num_classes: int,
+    tokens: np.ndarray | None = None,
+    features: Features | None = None,
+) -> BatchSource:
+    """Every image once a pass, as it is, in its order; with its text where there are tokens, int32 (n, length).
+
+    Args:
+        images, labels, tokens, features: of `train_batches`.
+        num_classes: of the targets.
+    """
     steps = -(-len(images) // BATCH)
 
     def batch(step: int, replica: int, replicas: int) -> ReplicaBatch:
@@ -120,15 +141,19 @@ def eval_batches(images: Images, labels: np.ndarray, num_classes: int, tokens: n
         rows = np.arange(start, min(start + BATCH, len(images)))
         replica_rows, mask = rows_of_replica(rows, replica, replicas, 1)
         targets = augment.one_hot(labels[replica_rows], num_classes)
-        inputs = (images[replica_rows], *([] if tokens is None else [tokens[replica_rows]]))
+        pixels = features.rows(replica_rows) if features else images[replica_rows]
+        inputs = (pixels, *([] if tokens is None else [tokens[replica_rows]]))
         return replica_batch(inputs, targets, mask, mask, 1, len(rows))
 
-    return BatchSource(batch, steps, len(images) / steps, 1, input_specs(images, tokens), num_classes)
+    return BatchSource(batch, steps, len(images) / steps, 1, input_specs(images, tokens, features), num_classes)
 
 
-def input_specs(images: Images, tokens: np.ndarray | None) -> tuple[tf.TensorSpec, ...]:
-    """Dtype and shape of an image and, where there are tokens, of its text."""
-    return (pixels_spec(images), *([] if tokens is None else [tf.TensorSpec(tokens.shape[1:], tf.int32)]))
+def input_specs(
+    images: Images, tokens: np.ndarray | None, features: Features | None = None
+) -> tuple[tf.TensorSpec, ...]:
+    """Dtype and shape of an image, or of its features, and, where there are tokens, of its text."""
+    spec = tf.TensorSpec(features.blank.shape, tf.float32) if features else pixels_spec(images)
+    return (spec, *([] if tokens is None else [tf.TensorSpec(tokens.shape[1:], tf.int32)]))
 
 
 def pixels_spec(images: Images) -> tf.TensorSpec:

@@ -19,22 +19,29 @@ def draws(count: int, seed: int, epoch: int) -> np.ndarray:
 
 
 def drop(
-    pixels: np.ndarray, tokens: np.ndarray, drawn: np.ndarray, *, text: Fraction, image: Fraction
+    pixels: np.ndarray,
+    tokens: np.ndarray,
+    drawn: np.ndarray,
+    blank: np.ndarray,
+    *,
+    text: Fraction,
+    image: Fraction,
 ) -> tuple[np.ndarray, np.ndarray]:
     """A batch with black in place of some images, and no text in place of some texts; no image loses both.
 
     Args:
-        pixels: uint8 (n, height, width, channels).
+        pixels: uint8 (n, height, width, channels), or features of them, float32 (n, units).
         tokens: int32 (n, length).
         drawn: (n,), of `draws`.
+        blank: a black image, or its features.
         text: the fraction that loses its text.
         image: the fraction that loses its pixels.
 
     """
     without_text, without_pixels = drawn < text, drawn >= 1 - image
     empty = tokenizer.without_text(len(tokens), tokens.shape[1])
-    pixels = np.where(without_pixels[:, None, None, None], np.uint8(0), pixels)
-    return pixels, np.where(without_text[:, None], empty, tokens)
+    lost = without_pixels.reshape(-1, *[1] * (pixels.ndim - 1))
+    return np.where(lost, blank, pixels), np.where(without_text[:, None], empty, tokens)
 
 
 def check(augmentation: dict[str, Any], text: float, image: float) -> None:

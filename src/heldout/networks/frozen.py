@@ -1,0 +1,55 @@
+"""The frozen part of a network, which gives an image the same features in every epoch, and the head that trains."""
+
+import hashlib
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from heldout.core.process import suppress_native_stderr
+from heldout.networks import build
+
+with suppress_native_stderr():
+    import keras
+
+POOLING = ("average", "flatten")  # layers of `build.build`, which part the two
+# Of the section `model`: what features depend on, beside weights.
+HEAD_KEYS = ("dense_units", "dropout", "l2", "weights")
+
+
+class Parts(NamedTuple):
+    """Two models that share all layers with the one they are parts of: pixels to features (n, units), and features,
+    with whatever else the model takes beside pixels, to probabilities."""
+
+    backbone: keras.Model
+    head: keras.Model
+
+
+def parts(model: keras.Model) -> Parts | None:
+    """The parts of a model from `build.build`; None where layers before the pooling train."""
+    pooling = next(layer for layer in model.layers if layer.name in POOLING)
+    backbone = keras.Model(model.inputs[0], pooling.output, name="backbone")
+    if backbone.trainable_variables:
+        return None
+    return Parts(backbone, keras.Model([pooling.output, *model.inputs[1:]], model.output, name="head"))
+
+
+def fingerprint(backbone: keras.Model, architecture: dict[str, Any], environment: dict[str, Any]) -> dict[str, Any]:
+    """What the features of an image depend on beside its pixels and the code.
+
+    Args:
+        backbone: of `parts`.
+        architecture: the section `model`.
+        environment: what its results depend on beside its inputs, such as that of `devices.environment`.
+    """
+    digest = hashlib.md5(usedforsecurity=False)
+    for variable in backbone.variables:
+        digest.update(np.ascontiguousarray(keras.ops.convert_to_numpy(variable)).data)
+    return {
+        **{key: value for key, value in architecture.items() if key not in HEAD_KEYS},
+        "image_shape": list(backbone.input_shape[1:]),
+        "weights": digest.hexdigest(),
+        **environment,
+    }
+
+
+BUILD = build.__file__  # the code that features depend on
