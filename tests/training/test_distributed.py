@@ -41,6 +41,10 @@ SAME_MATHEMATICS = {
             "train": {"loss": "focal", "label_smoothing": 0.1},
         }
     },
+    "frozen": {
+        "sections": {"augment": {"mixup": 0, "cutmix": 0}, "train": {"views": 2}, "schedule": {"learning_rate": 0.1}},
+        "frozen": True,
+    },
 }
 CASES: dict[str, dict] = SAME_MATHEMATICS | {
     "float16": {"sections": {"hardware": {"precision": "mixed_float16"}, "optimizer": {"global_clipnorm": 1.0}}},
@@ -60,6 +64,7 @@ def run(case: str, strategy: str, process: str, checkpoint: str = "") -> Run:
         "result": f"{name}.npz",
         "checkpoint": checkpoint or f"{name} checkpoint.npz",
         "architecture": ARCHITECTURE | CASES[case].get("architecture", {}),
+        "frozen": CASES[case].get("frozen", False),
         "sections": merged(SECTIONS, CASES[case].get("sections", {}), {"hardware": {"strategy": strategy}}),
     }
 

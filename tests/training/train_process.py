@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from heldout.data.shards import Images
-from heldout.networks import build, devices
+from heldout.networks import build, devices, encoder
 from heldout.networks.batch_norm import BatchNormalization
 from heldout.training import fit, optimization
 from heldout.training.checkpoint import Checkpoint
@@ -55,6 +55,7 @@ def train(run: dict[str, Any], strategy: tf.distribute.Strategy) -> None:
     images = Images("data/train")
     with strategy.scope():
         model = build.build(images.image_shape, 3, BatchNormalization, **run["architecture"])
+        encoder.encoder(model).trainable = not run["frozen"]
     settings = run["sections"].pop("train")
     checkpoint = Checkpoint(Path(run["checkpoint"]))
     history = fit.fit(model, images, images, CLASS_NAMES, run["sections"], 0, strategy, checkpoint, **settings)
