@@ -3,10 +3,10 @@
 $ python benchmarks/transfer.py recipes --clothing FOLDER --signs FOLDER --weights FOLDER [--work FOLDER]
 $ python benchmarks/transfer.py views --clothing FOLDER --weights FOLDER [--work FOLDER]
 
-WEIGHTS holds the files that the rows name. Every run is a `dvc repro evaluate` of its own, after one of `preprocess`; the
-test images are met once a run. Rows are added to --rows; those that are there are not run again. `recipes` prints the table
-of docs/results.md: mean and 95 % interval (Student's t) over three seeds. `views` prints, for each number of views, test
-accuracy less that of augmentation anew, paired by seed, and the images a second of the epochs after the first.
+WEIGHTS holds the files LARGE and SMALL. Every run is a `dvc repro evaluate` of its own, after one of `preprocess`; the
+test images are met once a run. Rows are added to --rows; those that are there are not run again. `recipes` prints the
+table of docs/results.md: mean and 95 % interval (Student's t) over three seeds. `views` prints, for each number of
+views, test accuracy less that of augmentation anew, paired by seed, and how fast the epochs after the first are.
 """
 
 import argparse
@@ -80,7 +80,9 @@ def run(clone: Path, folder: Path, weights: Path, settings: list[str], seed: int
 def execute(*command: str, cwd: Path) -> str:
     """Run a command; its output. The runs are the clone's own code; features are not those of an earlier run."""
     environment = os.environ | {"PYTHONPATH": str(cwd / "src")}
-    done = subprocess.run(command, cwd=cwd, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    done = subprocess.run(
+        command, cwd=cwd, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
     if done.returncode:
         sys.exit(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout[-3000:]}")
     return done.stdout
@@ -119,7 +121,8 @@ def print_recipes(table: pd.DataFrame) -> None:
 
 def print_views(table: pd.DataFrame) -> None:
     anew = table[table["variant"] == "anew"].set_index("seed")
-    print("| views | test accuracy | less anew, paired | CPU seconds a run | speed of later epochs to anew |\n|---|---|---|---|---|")
+    print("| views | test accuracy | less anew, paired | CPU seconds a run | speed of later epochs to anew |")
+    print("|---|---|---|---|---|")
     for variant, rows in table.groupby("variant", sort=False):
         paired = rows.set_index("seed")
         difference = paired["test_accuracy"] - anew["test_accuracy"]

@@ -33,6 +33,8 @@ def build(
     depth: Annotated[int, Field(ge=8, le=1202)],
     width: Annotated[int, Field(ge=1, le=32)],
     stem: Literal["small", "large"],
+    alpha: Annotated[float, Field(gt=0, le=4)],
+    minimalistic: bool,
     weights: str,
     pooling: Literal["flatten", "average"],
     dense_units: Annotated[int, Field(ge=0, le=65536)],
@@ -58,6 +60,8 @@ def build(
         width: resnet: how many times the paper's 16, 32 and 64 channels.
         stem: resnet: how it begins: `small` with a 3x3 convolution; `large`, for photos, with two that halve the
             height and width each.
+        alpha: MobileNet, V2 and V3: scales the number of channels.
+        minimalistic: MobileNetV3: without squeeze and excite, hard swish and 5x5 convolutions.
         weights: keras.applications: `imagenet`, `none`, or the path of a file.
         pooling: `flatten` or `average` (over height and width) before the dense layer; resnet always averages.
         dense_units: the width of the hidden dense layer; 0 for none. resnet has none.
@@ -77,7 +81,7 @@ def build(
         x = resnet(images, depth, width, stem, batch_normalization, attend, regularizer)
         pooling, dense_units, dropout = "average", 0, 0.0
     else:
-        x = pretrained.frozen_features(images, architecture, weights)
+        x = pretrained.frozen_features(images, architecture, weights, alpha, minimalistic)
     average = pooling == "average"
     x = (layers.GlobalAveragePooling2D(name="average") if average else layers.Flatten(name="flatten"))(x)
     inputs = images

@@ -8,8 +8,8 @@ from typing import Any
 import h5py
 import numpy as np
 
+from heldout.core import untrusted
 from heldout.core.process import suppress_native_stderr
-from heldout.export import untrusted
 from heldout.export.formats.keras import predict_function, renumber_shared
 from heldout.export.sources import Sources
 

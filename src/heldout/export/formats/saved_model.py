@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from heldout.core import untrusted
 from heldout.core.process import suppress_native_stderr
 from heldout.export import inputs as model_inputs
-from heldout.export import serving, untrusted
+from heldout.export import serving
 from heldout.export.decoding import encoded_images
 from heldout.export.sources import Sources
 
