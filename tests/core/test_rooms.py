@@ -31,6 +31,10 @@ def room_of(file: Path) -> str:
 @pytest.mark.parametrize("file", MODULES, ids=lambda file: file.relative_to(code.PACKAGE).as_posix())
 def test_arrows_and_tensorflow(file):
     name, tree = file.relative_to(code.PACKAGE).as_posix(), ast.parse(file.read_text(encoding="utf-8"))
+    if name == "__init__.py":
+        # `heldout.predict` is there on demand alone, and no stage's closure holds what it needs.
+        assert not code.imports(file) and "heldout.export" not in {str(getattr(n, "module", "")) for n in ast.walk(tree)}
+        return
     if file.name == "__init__.py":
         assert [type(node) for node in tree.body] == [ast.Expr] and ast.get_docstring(tree)
         return
