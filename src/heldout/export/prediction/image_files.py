@@ -92,6 +92,7 @@ def _matching(pattern: str) -> list[ImageFile]:
 
 def _images(path: Path) -> Iterator[str]:
     if path.is_dir():
-        yield from (item.path for item in literal(str(path)) if not item.error)
+        if not path.is_symlink():  # which may lead back up
+            yield from (item.path for item in literal(str(path)) if not item.error)
     elif listing.is_image(str(path)):
         yield str(path)
