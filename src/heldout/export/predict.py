@@ -2,11 +2,11 @@
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -21,8 +21,6 @@ AHEAD = 2 * BATCH  # images that are decoded before they are asked for, at most
 MAX_THREADS = 8  # that decode
 THRESHOLD_DIGITS = 6  # decimals of a threshold in metrics/calibration.json
 MAX_MEGAPIXELS = 100  # as data.max_megapixels has it by default
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 
 class Prediction(NamedTuple):
@@ -97,6 +95,17 @@ def stream(
         raise ValueError(
             f"{model.path} predicts by pixels alone: leave out the text, or train with text.method: hashed"
         )
+    made, size, start = decoded(sources, model, max_megapixels), 1, 0
+    while batch := list(islice(made, size)):
+        yield from _predict_batch(sources[start : start + size], batch, model, top, text or "")
+        start, size = start + size, min(2 * size, BATCH)
+
+
+def decoded(
+    sources: Sequence[ImageFile | np.ndarray], model: ModelFile, max_megapixels: float
+) -> Iterator[np.ndarray | str]:
+    """The pixels of each image as the model takes them, uint8 (height, width, channels), or why there are none, by
+    threads that are AHEAD images ahead at most; where nobody asks on, what has not begun does not."""
     image_data.configure_opencv()
 
     def pixels(source: ImageFile | np.ndarray) -> np.ndarray | str:
@@ -105,10 +114,17 @@ def stream(
         except ValueError as error:
             return str(error)
 
-    made, size, start = _ahead(pixels, sources), 1, 0
-    while batch := list(islice(made, size)):
-        yield from _predict_batch(sources[start : start + size], batch, model, top, text or "")
-        start, size = start + size, min(2 * size, BATCH)
+    pending: deque[Future[np.ndarray | str]] = deque()
+    with ThreadPoolExecutor(min(os.cpu_count() or 1, MAX_THREADS)) as pool:
+        try:
+            for source in sources:
+                pending.append(pool.submit(pixels, source))
+                if len(pending) > AHEAD:
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def _sources(item: Any) -> list[Any]:
@@ -134,27 +150,12 @@ def _pixels(source: ImageFile | np.ndarray, preprocess: dict[str, Any], max_mega
     return image_data.resize_pixels(rgb, None, **settings)
 
 
-def _ahead(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-    """`map`, by threads, AHEAD items ahead; where nobody asks on, what has not begun does not."""
-    pending: deque[Future[Result]] = deque()
-    with ThreadPoolExecutor(min(os.cpu_count() or 1, MAX_THREADS)) as pool:
-        try:
-            for item in items:
-                pending.append(pool.submit(function, item))
-                if len(pending) > AHEAD:
-                    yield pending.popleft().result()
-            while pending:
-                yield pending.popleft().result()
-        finally:
-            pool.shutdown(cancel_futures=True)
-
-
 def _predict_batch(
     sources: Sequence[ImageFile | np.ndarray], made: list[np.ndarray | str], model: ModelFile, top: int, text: str
 ) -> Iterator[Prediction]:
     """Predictions of what was made of some images: their pixels, or an error."""
-    decoded = [pixels for pixels in made if isinstance(pixels, np.ndarray)]
-    rows = iter(model.run(model.inputs(np.stack(decoded), text)) if decoded else ())
+    batch = [pixels for pixels in made if isinstance(pixels, np.ndarray)]
+    rows = iter(model.run(model.inputs(np.stack(batch), text)) if batch else ())
     for source, pixels in zip(sources, made, strict=True):
         path = source.path if isinstance(source, ImageFile) else ""
         if isinstance(pixels, str):
