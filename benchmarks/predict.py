@@ -6,7 +6,7 @@ EXPORT is a folder that the stage `export` wrote, PHOTOS a folder of images, rep
 process and one after another: decoding alone (in prediction's own threads), the runtime alone (batches of 64), and
 prediction. The ratios are (decoding + runtime) / prediction, the median of the rounds with their range: of wall time,
 where above 1 says that the two overlap, and of CPU time of all threads, which other work on the machine moves less.
-Seconds are wall time. `first` is the first answer in a new process beyond its imports: the model is loaded, tried and asked.
+Seconds are wall time. `first` is the first answer in a new process beyond its imports: the model is loaded and asked.
 """
 
 import argparse

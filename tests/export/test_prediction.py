@@ -5,6 +5,7 @@ import io
 import json
 import os
 import shutil
+import signal
 import struct
 import subprocess
 import sys
@@ -226,3 +227,26 @@ def test_a_model_that_is_none_is_one_line(export, tmp_path, monkeypatch, model, 
     with pytest.raises(ValueError, match=line) as caught:
         model_file.load(model if model == "none.tflite" else tmp_path / model, folder)
     assert "\n" not in str(caught.value)
+
+
+def test_rows_come_as_they_are_predicted_and_an_end_of_the_reader_ends_it(export, photos):
+    command = [sys.executable, "-m", "heldout", "predict", "--export", str(export), "--format", "csv"]
+    command += [str(photos / "a.png")] * 2000
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout.readline().startswith(b"path,") and process.stdout.readline().startswith(
+            str(photos).encode()
+        )
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode < 0
+
+
+def test_an_interruption_is_one_line(export, photos):
+    command = [sys.executable, "-m", "heldout", "predict", "--export", str(export), *[str(photos / "b.jpg")] * 5000]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        _, error = process.communicate()
+    assert (
+        process.returncode == -signal.SIGINT and error.startswith(b"heldout: interrupted: ") and error.count(b"\n") == 1
+    )
