@@ -58,6 +58,8 @@ def test_a_file_that_looks_like_a_pattern_is_one(folder):
         ("none.png", "none.png: no such file or folder"),
         ("*.gif", "*.gif matches no images"),
         ("b/.hidden/*/*.png", "b/.hidden/*/*.png matches no images"),
+        ("x" * 300, f"{'x' * 300} cannot be read (File name too long)"),
+        ("*" * 300, f"{'*' * 300} cannot be read (File name too long)"),
         ("empty", "empty holds no images"),
         ("dangling.png", "dangling.png: a broken symlink"),
         ("pipe", "pipe is a pipe, socket or device, not a file"),

@@ -28,34 +28,32 @@ def find(name: str) -> list[ImageFile]:
     What `index` passes over in a folder is passed over here: hidden files, symlinks to folders, and files that are no
     images. `**` in a pattern stands for folders at any depth.
     """
-    if glob.has_magic(name) and not Path(name).exists() and not REMOTE.match(name):
-        return _matching(name)
+    try:
+        if glob.has_magic(name) and not REMOTE.match(name) and not Path(name).exists():
+            return _matching(name)
+    except OSError:  # such as a name that is too long; `literal` says so
+        pass
     return literal(name)
 
 
 def literal(name: str) -> list[ImageFile]:
     """As `find`, of a name in which `*`, `?` and `[` stand for themselves."""
-    path = Path(name)
-    if not name:
-        return [ImageFile(name, "an empty name: expected a file or folder")]
-    if path.is_dir():
-        images = sorted(file for file in listing.walk(path)[0] if listing.is_image(file))
-        return [ImageFile(image) for image in images] or [ImageFile(name, f"{name} holds no images")]
-    if path.is_file():
-        return [ImageFile(name)]
-    if REMOTE.match(name):
-        return [ImageFile(name, f"{name} is not on this machine: fetch it first (`dvc get-url`, `dvc pull`)")]
-    if path.exists():
-        return [ImageFile(name, f"{name} is a pipe, socket or device, not a file")]
-    broken = "a broken symlink" if path.is_symlink() else "no such file or folder"
-    return [ImageFile(name, f"{name}: {broken}")]
+    try:
+        return _literal(name)
+    except OSError as error:
+        return [ImageFile(name, f"{name} cannot be read ({error.strerror})")]
 
 
 def read_names(null: bool = False) -> list[str]:
     """The names on standard input, to its end, one a line, or, with `null`, as `find -print0` writes them.
 
     They may be any bytes, as file names are; an empty line is none.
+
+    Raises:
+        ValueError: where there is no standard input.
     """
+    if sys.stdin is None:
+        raise ValueError("standard input is closed: expected names of images on it")
     content = sys.stdin.buffer.read()
     names = content.split(b"\0") if null else [line.removesuffix(b"\r") for line in content.split(b"\n")]
     return [os.fsdecode(name) for name in names if name]
@@ -73,6 +71,23 @@ def read(path: str) -> bytes:
             return head + file.read() if formats.image_format(head) else head
     except OSError as error:
         raise ValueError(f"{path} cannot be read ({error.strerror})") from error
+
+
+def _literal(name: str) -> list[ImageFile]:
+    path = Path(name)
+    if not name:
+        return [ImageFile(name, "an empty name: expected a file or folder")]
+    if path.is_dir():
+        images = sorted(file for file in listing.walk(path)[0] if listing.is_image(file))
+        return [ImageFile(image) for image in images] or [ImageFile(name, f"{name} holds no images")]
+    if path.is_file():
+        return [ImageFile(name)]
+    if REMOTE.match(name):
+        return [ImageFile(name, f"{name} is not on this machine: fetch it first (`dvc get-url`, `dvc pull`)")]
+    if path.exists():
+        return [ImageFile(name, f"{name} is a pipe, socket or device, not a file")]
+    broken = "a broken symlink" if path.is_symlink() else "no such file or folder"
+    return [ImageFile(name, f"{name}: {broken}")]
 
 
 def _matching(pattern: str) -> list[ImageFile]:
