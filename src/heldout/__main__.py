@@ -4,12 +4,11 @@ $ heldout predict photo.jpg folder/ --top 3 --json
 """
 
 import argparse
-import json
 import signal
 import sys
 from pathlib import Path
 
-from heldout.core import names, process
+from heldout.core import process
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -25,15 +24,7 @@ def parser() -> argparse.ArgumentParser:
     """The commands and their options; docs/cli.md shows their help."""
     result = argparse.ArgumentParser("heldout", description="What is done beside the graph of dvc.yaml.")
     commands = result.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    command = commands.add_parser("predict", help="predict the class of image files, or of every file in folders")
-    command.add_argument("paths", nargs="+", metavar="PATH", help="an image file, or a folder of them")
-    command.add_argument("--export", default="export", metavar="DIR", help="what the export stage wrote (%(default)s)")
-    command.add_argument("--top", type=_positive, default=1, metavar="K", help="name the K most probable classes")
-    command.add_argument(
-        "--max-megapixels", type=float, default=100, metavar="M", help="refuse a larger image (%(default)s)"
-    )
-    command.add_argument("--text", metavar="TEXT", help="what is known of the images in words, such as a title")
-    command.add_argument("--json", action="store_true", help="print JSON, one object a line, not a table")
+    _add_predict(commands)
     _add_comparisons(commands)
     _add_search(commands)
     command = commands.add_parser(
@@ -58,6 +49,33 @@ def parser() -> argparse.ArgumentParser:
     command = commands.add_parser("graph", help="write the lists that follow from the stages' code (make graph)")
     command.add_argument("--check", action="store_true", help="write nothing; exit 1 where a list is stale")
     return result
+
+
+def _add_predict(commands: argparse._SubParsersAction) -> None:
+    """The command and its options."""
+    command = commands.add_parser("predict", help="predict the class of image files, or of every file in folders")
+    command.add_argument(
+        "paths", nargs="+", metavar="PATH",
+        help="an image file, a folder of them, a pattern such as 'data/**/*.jpg', or - for names on standard input",
+    )  # fmt: skip
+    command.add_argument(
+        "--model", metavar="FILE", help="a model in any format, or the name of one (the first of the export that runs)"
+    )
+    command.add_argument(
+        "--export", metavar="DIR", help="what the export stage wrote (the folder of the model, or export)"
+    )
+    command.add_argument("--top", type=_positive, default=1, metavar="K", help="name the K most probable classes")
+    command.add_argument(
+        "--max-megapixels", type=float, default=100, metavar="M", help="refuse a larger image (%(default)s)"
+    )
+    command.add_argument("--text", metavar="TEXT", help="what is known of the images in words, such as a title")
+    output = command.add_mutually_exclusive_group()
+    output.add_argument(
+        "--format", choices=("table", "csv", "json", "jsonl"), default="table",
+        help="a table for the eye, CSV, one JSON array, or one JSON object a line (%(default)s)",
+    )  # fmt: skip
+    output.add_argument("--json", action="store_true", help="the same as --format jsonl")
+    command.add_argument("-0", "--null", action="store_true", help="names on standard input end in a NUL, not a line")
 
 
 def _add_comparisons(commands: argparse._SubParsersAction) -> None:
@@ -141,19 +159,9 @@ def _noise(options: argparse.Namespace) -> int:
 
 
 def _predict(options: argparse.Namespace) -> int:
-    from heldout.export.predict import predict
+    from heldout.commands import predict
 
-    errors = 0
-    for row in predict(options.paths, options.export, options.top, options.max_megapixels, options.text):
-        errors += "error" in row
-        if options.json:
-            print(json.dumps(row, ensure_ascii=False))
-        elif "error" in row:
-            print(f"heldout: {names.printable(row['error'])}", file=sys.stderr)
-        else:
-            ranked = "  ".join(f"{item['class']} {item['confidence']:.1%}" for item in row["predictions"])
-            print(f"{names.printable(row['path'])}  {ranked}{'  unsure' if row['unsure'] else ''}")
-    return 1 if errors else 0
+    return predict.predict(options)
 
 
 def _suggest(options: argparse.Namespace) -> int:

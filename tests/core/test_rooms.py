@@ -31,6 +31,10 @@ def room_of(file: Path) -> str:
 @pytest.mark.parametrize("file", MODULES, ids=lambda file: file.relative_to(code.PACKAGE).as_posix())
 def test_arrows_and_tensorflow(file):
     name, tree = file.relative_to(code.PACKAGE).as_posix(), ast.parse(file.read_text(encoding="utf-8"))
+    if name == "__init__.py":  # `heldout.predict` is imported on demand, and is in no stage's closure
+        assert not code.imports(file)
+        assert [node.module for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)] == ["typing"]
+        return
     if file.name == "__init__.py":
         assert [type(node) for node in tree.body] == [ast.Expr] and ast.get_docstring(tree)
         return

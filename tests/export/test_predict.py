@@ -1,5 +1,6 @@
 """Export and prediction: the shipped files are the measured ones, byte-stable, and predict single images."""
 
+import io
 import json
 import os
 import shutil
@@ -75,6 +76,10 @@ def test_predict_gives_the_predictions_of_the_evaluation(finished):
     table = pd.read_csv(finished / "metrics/predictions.csv", dtype={"label": str, "predicted": str})
     done = heldout(finished, "predict", "--json", "--top", "3", *table["path"])
     rows = [json.loads(line) for line in done.stdout.splitlines()]
+    saved = heldout(finished, "predict", "--format", "csv", "--model", "export/saved_model", *table["path"])
+    columns = pd.read_csv(io.StringIO(saved.stdout), dtype={"predicted": str})
+    assert (columns[["path", "predicted"]] == table[["path", "predicted"]]).all(axis=None)
+    assert columns["confidence"].tolist() == pytest.approx(table["calibrated_confidence"].tolist(), abs=1e-5)
     assert done.returncode == 0 and done.stderr == ""
     assert [row["path"] for row in rows] == table["path"].tolist()
     assert [row["predictions"][0]["class"] for row in rows] == table["predicted"].tolist()
@@ -132,11 +137,13 @@ def test_predict_reads_folders_and_prints_a_table(finished):
 def test_predict_says_what_is_wrong_and_goes_on(finished):
     done = heldout(finished, "predict", "README.md", "data/sample/3/1503.png")
     assert done.returncode == 1
-    assert done.stderr == "heldout: README.md cannot be decoded as an image: convert it to JPEG or PNG, or remove it\n"
+    line = "heldout: README.md cannot be decoded as an image: convert it to JPEG or PNG, or remove it\n"
+    assert done.stderr == f"{line}heldout: 1 of 2 not predicted\n"
     assert done.stdout.startswith("data/sample/3/1503.png")
     done = heldout(finished, "predict", "none.png", "data/sample/3/1503.png", "tests")
     assert done.returncode == 1 and done.stdout.startswith("data/sample/3/1503.png")
-    assert done.stderr == "heldout: none.png: no such file or folder\nheldout: tests holds no images\n"
+    lines = ["none.png: no such file or folder", "tests holds no images", "2 of 3 not predicted"]
+    assert done.stderr == "".join(f"heldout: {line}\n" for line in lines)
     line = heldout(finished, "predict", "README.md", "--export", "nowhere").stderr
     assert line == "heldout: nowhere/heldout.json is missing: run `dvc repro export` or `dvc pull export` first\n"
 
@@ -149,7 +156,7 @@ def test_predict_passes_over_what_is_no_image(finished, tmp_path):
     (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     done = heldout(finished, "predict", str(tmp_path))
     assert [line.split("  ")[0] for line in done.stdout.splitlines()] == [f"{tmp_path}/a.png", f"{tmp_path}/b"]
-    assert done.stderr.startswith(f"heldout: {tmp_path}/broken.png ") and done.stderr.count("\n") == 1
+    assert done.stderr.startswith(f"heldout: {tmp_path}/broken.png ") and done.stderr.count("\n") == 2
 
 
 def test_predict_prints_any_path_so_that_any_terminal_takes_it(finished, tmp_path):
@@ -178,7 +185,11 @@ def test_predict_ends_quietly_where_nobody_reads_on(finished):
         ("heldout.json", "{", "export is damaged (Expecting property name"),
         ("heldout.json", "{}", "export is damaged ('class_names'): run `dvc checkout --force "),
         ("heldout.json", NO_THRESHOLD, "export is damaged (could not convert string to float: 'high'): run `dvc "),
-        ("model.tflite", "text", "export is damaged ("),
+        (
+            "model.tflite",
+            "text",
+            "export/model.tflite is not loaded (it is no TFLite file): run `dvc checkout --force ",
+        ),
     ],
 )
 def test_a_damaged_export_ends_in_one_line(finished, tmp_path, name, content, line):

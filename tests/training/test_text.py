@@ -11,6 +11,7 @@ from training_runs import ARCHITECTURE, CLASS_NAMES, PARAMS, merged, same_weight
 
 from heldout.augmentation import augment
 from heldout.data import shards
+from heldout.data.images import decode_and_resize
 from heldout.evaluation import saliency
 from heldout.export import calibrate, exam, export, files, predict
 from heldout.export.sources import Sources
@@ -120,13 +121,13 @@ def _check_predictions(model: keras.Model, folder: Path, images: shards.Images) 
     description = {"class_names": CLASS_NAMES, "preprocess": preprocess, "threshold": 0.0, "text": text}
     (folder / "heldout.json").write_text(json.dumps(description), encoding="utf-8")
     paths = ["data/raw/cat/0.jpg", "data/raw/wolf/3.jpg"]
-    pixels = np.stack([predict.images.decode_and_resize(Path(path).read_bytes(), path, **preprocess) for path in paths])
+    pixels = np.stack([decode_and_resize(Path(path).read_bytes(), path, **preprocess) for path in paths])
     for words in (None, WORDS["dog"]):
         tokens = tokenizer.tokenize([words or ""] * 2, **TEXT)
         expected = model.predict_on_batch([pixels, tokens]).max(axis=1)
-        rows = list(predict.predict(paths, folder, text=words))
-        assert [row["predictions"][0]["confidence"] for row in rows] == pytest.approx(expected.tolist(), abs=1e-5)
+        rows = predict.predict(paths, folder, text=words)
+        assert [row.confidence for row in rows] == pytest.approx(expected.tolist(), abs=1e-5)
     text["examples"][1]["ids"][0] += 1
     (folder / "heldout.json").write_text(json.dumps(description), encoding="utf-8")
     with pytest.raises(ValueError, match="was made by another tokenizer: use the version that made it"):
-        list(predict.predict(paths, folder))
+        predict.predict(paths, folder)

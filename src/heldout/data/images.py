@@ -63,7 +63,6 @@ def decode_and_resize(
         ValueError: where the bytes are no image of a format that is read, are damaged or truncated, or have more than
             `max_megapixels`; one line.
     """
-    height, width = image_size
     try:
         encoded = headers.read(content, max_megapixels)
         factor = _fast_factor(encoded.header, max(image_size)) if fast_decode else 1
@@ -71,8 +70,27 @@ def decode_and_resize(
     except UnreadableImage as error:
         raise ValueError(f"{name} {error}") from error
     # Of what is less than twice too large, linear interpolation sees every pixel, at a fifth of the cost.
-    almost_sized = factor > 1 and max(decoded.shape[0] / height, decoded.shape[1] / width) < 2
-    method = INTERPOLATION["linear" if almost_sized and interpolation == "area" else interpolation]
+    sides = zip(decoded.shape[:2], image_size, strict=True)
+    almost_sized = factor > 1 and max(side / target for side, target in sides) < 2
+    method = "linear" if almost_sized and interpolation == "area" else interpolation
+    return resize_pixels(decoded, out, image_size, channels, resize, method, pad_color)
+
+
+def resize_pixels(
+    decoded: np.ndarray,
+    out: np.ndarray | None,
+    image_size: Size,
+    channels: Literal[1, 3],
+    resize: Literal["squash", "crop", "pad"],
+    interpolation: Literal["area", "linear", "cubic", "lanczos"],
+    pad_color: Color,
+) -> np.ndarray:
+    """Pixels uint8 (height, width, 3), RGB, of any size, as the network takes them: uint8 (*image_size, channels).
+
+    Args: as `decode_and_resize`.
+    """
+    height, width = image_size
+    method = INTERPOLATION[interpolation]
     out = np.empty((height, width, channels), np.uint8) if out is None else out
     rgb = out if channels == 3 else np.empty((height, width, 3), np.uint8)
     if resize == "pad":

@@ -19,7 +19,11 @@ from heldout.export.formats import (
     tflite_float16,
     tflite_int8,
 )
-from heldout.export.sources import Sources
+
+
+class MissingRuntime(ValueError):
+    """A library that runs a format is not installed."""
+
 
 FORMATS: dict[str, Any] = {
     "keras": keras,
@@ -52,7 +56,7 @@ def check_runtimes(formats: Sequence[str]) -> None:
                 ) from None
 
 
-def write(name: str, model: Any, path: Path, sources: Sources) -> None:
+def write(name: str, model: Any, path: Path, sources: Any) -> None:
     """Write the calibrated Keras model as a file or folder, which does not exist yet.
 
     Raises:
@@ -72,12 +76,19 @@ def load(name: str, path: Path) -> Callable[[Any], np.ndarray]:
     """A function from the model's inputs to probabilities (n, num_classes), which the format's own runtime runs.
 
     Raises:
+        MissingRuntime: where that is not installed.
         ValueError: where the file is missing or damaged, or holds what could run code; one line.
     """
     try:
         return FORMATS[name].load(path)
     except MemoryError:
         raise
+    except ModuleNotFoundError as error:
+        runtime = " ".join(FORMATS[name].RUNTIME)
+        raise MissingRuntime(
+            f"{path} needs {error.name}, which is not installed: run `uv pip install --constraint requirements.lock "
+            f"{runtime}`, or predict with another format"
+        ) from error
     except Exception as error:  # every runtime has kinds of its own
         remedy = f"run `dvc checkout --force {path.parent}`, or `dvc repro`"
         raise ValueError(f"{path} is not loaded ({_shortened(error)}): {remedy}") from error

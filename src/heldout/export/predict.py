@@ -1,143 +1,168 @@
-"""Prediction from the exported files alone: no TensorFlow, no training data."""
+"""Prediction from the exported files alone: no training data, and no TensorFlow where the format does without."""
 
-import json
-from collections.abc import Callable, Iterator
+import os
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from heldout.data import images
-from heldout.data.decoding import formats
-from heldout.data.listing import files as listing
-from heldout.export.formats import tflite
-from heldout.networks import tokenizer
+from heldout.data import images as image_data
+from heldout.export.prediction import image_files, model_file
+from heldout.export.prediction.image_files import ImageFile
+from heldout.export.prediction.model_file import DESCRIPTION as DESCRIPTION  # for the stage that writes it
+from heldout.export.prediction.model_file import ModelFile
 
-DESCRIPTION = "heldout.json"
-BATCH = 64
+BATCH = 64  # at most; the first batches are smaller, so that the first answer comes at once
+AHEAD = 2 * BATCH  # images that are decoded before they are asked for, at most
+MAX_THREADS = 8  # that decode
 THRESHOLD_DIGITS = 6  # decimals of a threshold in metrics/calibration.json
 MAX_MEGAPIXELS = 100  # as data.max_megapixels has it by default
 
 
-def predict(
-    paths: list[str],
-    export: str | Path = "export",
-    top: int = 1,
-    max_megapixels: float = MAX_MEGAPIXELS,
-    text: str | None = None,
-) -> Iterator[dict[str, Any]]:
-    """Predictions for image files, and for every image in folders, in the order given.
+class Prediction(NamedTuple):
+    """What the model says of one image.
 
-    What `index` passes over in a folder is passed over here: hidden files, and files that are no images.
+    path: as found; '' of an array. predicted: the most probable class. confidence: its calibrated probability. unsure:
+    whether that is below the threshold of the export. error: why there is no prediction, one line; then predicted is
+    '', confidence NaN and ranked empty. ranked: the `top` most probable classes and their probabilities.
+    """
+
+    path: str
+    predicted: str
+    confidence: float
+    unsure: bool
+    error: str
+    ranked: list[tuple[str, float]]
+
+
+def predict(
+    images: Any,
+    model: str | Path | None = None,
+    *,
+    export: str | Path | None = None,
+    top: int = 1,
+    text: str | None = None,
+    max_megapixels: float = MAX_MEGAPIXELS,
+) -> list[Prediction]:
+    """Predictions for image files, images in folders, or arrays; a NamedTuple each, so `pandas.DataFrame` takes them.
 
     Args:
-        paths: files or folders.
-        export: the folder that the stage `export` wrote.
-        top: how many classes a prediction names, the most probable first.
-        max_megapixels: an image with more gets an error, by its header, before it is decoded.
-        text: of all of the images; None where none is known.
+        images: a path, a pattern such as `photos/**/*.jpg`, or an array, uint8 (height, width, channels) or (n, height,
+            width, channels), RGB or gray (3 or 1 channels) of any size; or any number of them.
+        model: a file or folder in any format of `export.formats`, or a format's name. None: the first of the export
+            whose runtime is installed, those without TensorFlow first.
+        export: the folder that holds heldout.json, with classes, preprocessing and threshold. None: where the model is,
+            or `export`.
+        top: how many classes `ranked` has, the most probable first.
+        text: of all of the images, for a model that sees texts; None where none is known.
+        max_megapixels: a larger file gets an error, by its header, before it is decoded.
 
-    Yields:
-        A dict an image: path, predictions, a list of {class, confidence}, and unsure, whether the highest confidence is
-        below the threshold of the export (one from before there was a threshold is never unsure); or path and error,
-        one line, also for a path that does not exist or a folder without images.
+    Returns:
+        One for each image, in the order given. A file that cannot be read, and a path or pattern without images, has
+        its `error`.
 
     Raises:
-        ValueError: where the export is missing or damaged, or takes no text though there is one.
+        ValueError: where the model is missing or damaged, takes no text though there is one, or an array is none of
+            the above.
     """
-    description, model = _load(Path(export))
-    if text is not None and "text" not in description:
-        raise ValueError(f"{export} predicts by pixels alone: leave out the text, or train with text.method: hashed")
-    description["tokens"] = _tokens([text or ""], description)
-    files = [item for path in paths for item in _files(path)]
-    for start in range(0, len(files), BATCH):
-        yield from _predict_batch(files[start : start + BATCH], model, description, top, max_megapixels)
+    items = [images] if isinstance(images, str | os.PathLike | np.ndarray) else images
+    sources = [source for item in items for source in _sources(item)]
+    return list(stream(sources, model_file.load(model, export), top, text, max_megapixels))
 
 
-def _load(export: Path) -> tuple[dict[str, Any], Callable]:
-    """The description and the model, which takes uint8 images and gives probabilities."""
-    description_path, model_path = export / DESCRIPTION, export / "model.tflite"
-    if not description_path.is_file():
-        raise ValueError(f"{description_path} is missing: run `dvc repro export` or `dvc pull export` first")
-    if not model_path.is_file():
-        raise ValueError(f"{export} has no model.tflite: add tflite to export.formats and run `dvc repro`")
-    try:
-        description = json.loads(description_path.read_text(encoding="utf-8"))
-        num_classes, preprocess = len(description["class_names"]), description["preprocess"]
-        description["threshold"] = float(description.get("threshold", 0))
-        model = tflite.load(model_path)
-        pixels = np.zeros((1, *preprocess["image_size"], preprocess["channels"]), np.uint8)
-        examples = description["text"].pop("examples") if "text" in description else []
-        tokens = _tokens([example["text"] for example in examples], description)
-        expected = [example["ids"] for example in examples]
-        probabilities = model(pixels if tokens is None else [pixels, tokens[:1]])
-    except (ValueError, KeyError, TypeError, RuntimeError) as error:
-        raise ValueError(f"{export} is damaged ({_shortened(error)}): run `dvc checkout --force {export}`") from error
-    if probabilities.shape != (1, num_classes):
+def stream(
+    sources: Sequence[ImageFile | np.ndarray],
+    model: ModelFile,
+    top: int = 1,
+    text: str | None = None,
+    max_megapixels: float = MAX_MEGAPIXELS,
+) -> Iterator[Prediction]:
+    """Predictions as they are made, in the order given: threads decode at most AHEAD images before they are asked for.
+
+    Args:
+        sources: files of `image_files.find`, or arrays as `predict` takes one image.
+        model: of `model_file.load`.
+        top, text, max_megapixels: of `predict`.
+
+    Raises:
+        ValueError: where the model takes no text though there is one.
+    """
+    if text is not None and model.text is None:
         raise ValueError(
-            f"{model_path} gives {probabilities.shape[-1]} probabilities, {description_path} names {num_classes} "
-            f"classes: run `dvc checkout --force {export}`"
+            f"{model.path} predicts by pixels alone: leave out the text, or train with text.method: hashed"
         )
-    if [row[row != tokenizer.PADDING].tolist() for row in (() if tokens is None else tokens)] != expected:
-        raise ValueError(f"{export} was made by another tokenizer: use the version that made it, or run `dvc repro`")
-    return description, model
+    made, size, start = decoded(sources, model, max_megapixels), 1, 0
+    while batch := list(islice(made, size)):
+        yield from _predict_batch(sources[start : start + size], batch, model, top, text or "")
+        start, size = start + size, min(2 * size, BATCH)
 
 
-def _tokens(texts: list[str], description: dict[str, Any]) -> np.ndarray | None:
-    """The tokens of some texts, int32 (n, length), as the export takes them; None where it takes none."""
-    return tokenizer.tokenize(texts, **description["text"]) if "text" in description else None
+def decoded(
+    sources: Sequence[ImageFile | np.ndarray], model: ModelFile, max_megapixels: float
+) -> Iterator[np.ndarray | str]:
+    """The pixels of each image as the model takes them, uint8 (height, width, channels), or why there are none, by
+    threads that are AHEAD images ahead at most; where nobody asks on, what has not begun does not."""
+    image_data.configure_opencv()
+
+    def pixels(source: ImageFile | np.ndarray) -> np.ndarray | str:
+        try:
+            return _pixels(source, model.preprocess, max_megapixels)
+        except ValueError as error:
+            return str(error)
+
+    pending: deque[Future[np.ndarray | str]] = deque()
+    with ThreadPoolExecutor(min(os.cpu_count() or 1, MAX_THREADS)) as pool:
+        try:
+            for source in sources:
+                pending.append(pool.submit(pixels, source))
+                if len(pending) > AHEAD:
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _sources(item: Any) -> list[Any]:
+    if isinstance(item, str | os.PathLike):
+        return image_files.find(os.fspath(item))
+    array = np.asarray(item)
+    if array.dtype != np.uint8 or array.ndim not in (3, 4) or array.shape[-1] not in (1, 3) or 0 in array.shape[-3:]:
+        raise ValueError(
+            "expected paths, or arrays uint8 (height, width, channels) or (n, height, width, channels) with 1 or 3 "
+            f"channels, got {type(item).__name__} of {array.dtype} {array.shape}"
+        )
+    return list(array) if array.ndim == 4 else [array]
+
+
+def _pixels(source: ImageFile | np.ndarray, preprocess: dict[str, Any], max_megapixels: float) -> np.ndarray:
+    if isinstance(source, ImageFile):
+        if source.error:
+            raise ValueError(source.error)
+        content = image_files.read(source.path)
+        return image_data.decode_and_resize(content, source.path, max_megapixels=max_megapixels, **preprocess)
+    settings = {key: value for key, value in preprocess.items() if key != "fast_decode"}
+    rgb = np.ascontiguousarray(np.broadcast_to(source, (*source.shape[:2], 3)))
+    return image_data.resize_pixels(rgb, None, **settings)
 
 
 def _predict_batch(
-    files: list[tuple[str, str]], model: Callable, description: dict[str, Any], top: int, max_megapixels: float
-) -> Iterator[dict[str, Any]]:
-    pixels: dict[int, np.ndarray] = {}
-    errors: dict[int, str] = {}
-    for number, (path, error) in enumerate(files):
-        try:
-            if error:
-                raise ValueError(error)
-            content, preprocess = _content(path), description["preprocess"]
-            pixels[number] = images.decode_and_resize(content, path, max_megapixels=max_megapixels, **preprocess)
-        except ValueError as caught:
-            errors[number] = str(caught)
-    probabilities: dict[int, np.ndarray] = {}
-    if pixels:
-        batch, tokens = np.stack(list(pixels.values())), description["tokens"]
-        inputs = batch if tokens is None else [batch, np.repeat(tokens, len(batch), axis=0)]
-        probabilities = dict(zip(pixels, model(inputs), strict=True))
-    for number, (path, _) in enumerate(files):
-        if number in errors:
-            yield {"path": path, "error": errors[number]}
+    sources: Sequence[ImageFile | np.ndarray], made: list[np.ndarray | str], model: ModelFile, top: int, text: str
+) -> Iterator[Prediction]:
+    """Predictions of what was made of some images: their pixels, or an error."""
+    batch = [pixels for pixels in made if isinstance(pixels, np.ndarray)]
+    rows = iter(model.run(model.inputs(np.stack(batch), text)) if batch else ())
+    for source, pixels in zip(sources, made, strict=True):
+        path = source.path if isinstance(source, ImageFile) else ""
+        if isinstance(pixels, str):
+            yield Prediction(path, "", float("nan"), False, pixels, [])
             continue
-        best = np.argsort(-probabilities[number], kind="stable")[:top]
-        ranked = [
-            {"class": description["class_names"][index], "confidence": float(probabilities[number][index])}
-            for index in best
-        ]
-        unsure = round(ranked[0]["confidence"], THRESHOLD_DIGITS) < description["threshold"]
-        yield {"path": path, "predictions": ranked, "unsure": unsure}
-
-
-def _files(path: str) -> list[tuple[str, str]]:
-    """A file, or the images of a folder, each with what is wrong with it, if anything."""
-    if Path(path).is_dir():
-        image_paths = sorted(file for file in listing.walk(Path(path))[0] if listing.is_image(file))
-        return [(file, "") for file in image_paths] or [(path, f"{path} holds no images")]
-    if not Path(path).exists():
-        return [(path, f"{path}: no such file or folder")]
-    return [(path, "" if Path(path).is_file() else f"{path} is a pipe, socket or device, not a file")]
-
-
-def _content(path: str) -> bytes:
-    """The bytes of an image file; of another one, which may be as large as a disk, the first alone."""
-    try:
-        with Path(path).open("rb") as file:
-            head = file.read(formats.HEAD)
-            return head + file.read() if formats.image_format(head) else head
-    except OSError as error:
-        raise ValueError(f"{path} cannot be read ({error.strerror})") from error
-
-
-def _shortened(error: Exception) -> str:
-    return " ".join(str(error).split())[:100]
+        probabilities = next(rows)
+        best = np.argsort(-probabilities, kind="stable")[:top]
+        ranked = [(model.class_names[index], float(probabilities[index])) for index in best]
+        unsure = round(ranked[0][1], THRESHOLD_DIGITS) < model.threshold
+        yield Prediction(path, *ranked[0], unsure, "", ranked)

@@ -5,24 +5,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 
-from heldout.core import untrusted
 from heldout.core.process import suppress_native_stderr
 from heldout.export.formats.keras import predict_function, renumber_shared
-from heldout.export.sources import Sources
-
-with suppress_native_stderr():
-    import keras
 
 FILE = "model.h5"
 IS_QUANTIZED = False
 RUNTIME = ("keras",)
 
 
-def write(model: keras.Model, path: Path, sources: Sources) -> None:
+def write(model: Any, path: Path, sources: Any) -> None:
     """Write the file; what Keras saves is copied, since an attribute that is replaced leaves its bytes behind."""
+    import h5py
+
     raw = path.with_name(f"partial.{path.name}")
     with suppress_native_stderr():  # Keras warns that the format is a legacy, which is why it was asked for
         model.save(raw)
@@ -40,6 +36,10 @@ def load(path: Path) -> Callable[[Any], np.ndarray]:
     Raises:
         ValueError: where the file holds code, or refers to another file.
     """
+    import h5py
+
+    from heldout.core import untrusted
+
     with h5py.File(path) as file:
         untrusted.check_hdf5(file)
         untrusted.check_config(json.loads(file.attrs["model_config"]))

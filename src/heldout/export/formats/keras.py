@@ -7,15 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 
-from heldout.core import untrusted
 from heldout.core.process import suppress_native_stderr
-from heldout.export.sources import Sources
-
-with suppress_native_stderr():
-    import keras
 
 FILE = "model.keras"
 IS_QUANTIZED = False
@@ -24,7 +18,7 @@ ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time that a zip file can hold
 PARTS = ["config.json", "metadata.json", "model.weights.h5"]
 
 
-def write(model: keras.Model, path: Path, sources: Sources) -> None:
+def write(model: Any, path: Path, sources: Any) -> None:
     """Write the model as Keras's own file."""
     model.save(path)
     with zipfile.ZipFile(path) as archive:
@@ -44,6 +38,10 @@ def load(path: Path) -> Callable[[Any], np.ndarray]:
     Raises:
         ValueError: where the file holds more than configuration and weights, or code.
     """
+    import h5py
+
+    from heldout.core import untrusted
+
     with zipfile.ZipFile(path) as archive:
         if sorted(archive.namelist()) != PARTS:
             extra = sorted(set(archive.namelist()) - set(PARTS))
@@ -56,6 +54,9 @@ def load(path: Path) -> Callable[[Any], np.ndarray]:
 
 def predict_function(path: Path) -> Callable[[Any], np.ndarray]:
     """What `load` returns, of a file that was checked."""
+    with suppress_native_stderr():
+        import keras
+
     model = keras.saving.load_model(path, compile=False, safe_mode=True)
     return lambda inputs: model.predict_on_batch(inputs)
 

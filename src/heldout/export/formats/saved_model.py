@@ -6,17 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from heldout.core import untrusted
 from heldout.core.process import suppress_native_stderr
 from heldout.export import inputs as model_inputs
-from heldout.export import serving
-from heldout.export.decoding import encoded_images
-from heldout.export.sources import Sources
-
-with suppress_native_stderr():
-    import keras
-    import tensorflow as tf
-    from tensorflow.core.protobuf import fingerprint_pb2, saved_model_pb2
 
 FILE = "saved_model"
 IS_QUANTIZED = False
@@ -24,8 +15,11 @@ RUNTIME = ("tensorflow",)
 SERVE, SERVE_ENCODED = "serve", "serve_encoded"
 
 
-def write(model: keras.Model, path: Path, sources: Sources) -> None:
+def write(model: Any, path: Path, sources: Any) -> None:
     """Write the folder; a model that takes more than images has no signature for encoded ones."""
+    from heldout.export import serving
+    from heldout.export.decoding import encoded_images
+
     serve = serving.serving_function(model)
     signatures = {"serving_default": serve, SERVE: serve}
     if len(model.inputs) == 1:
@@ -33,8 +27,12 @@ def write(model: keras.Model, path: Path, sources: Sources) -> None:
     save(model, path, signatures)
 
 
-def save(model: keras.Model, path: Path, signatures: dict[str, Any]) -> None:
+def save(model: Any, path: Path, signatures: dict[str, Any]) -> None:
     """Write the folder, with its random uuid replaced by its checksum."""
+    with suppress_native_stderr():
+        import tensorflow as tf
+        from tensorflow.core.protobuf import fingerprint_pb2
+
     module = tf.Module()
     module.model_variables = [variable.value for variable in model.variables]
     for name, function in signatures.items():
@@ -58,6 +56,9 @@ def load(path: Path, signature: str = SERVE) -> Callable[[Any], np.ndarray]:
     Raises:
         ValueError: where its graph calls Python, or reads or writes other files than its checkpoint.
     """
+    with suppress_native_stderr():
+        import tensorflow as tf
+
     _check(path)
     function = tf.saved_model.load(str(path)).signatures[signature]
     names = list(function.structured_input_signature[1])
@@ -72,6 +73,10 @@ def load(path: Path, signature: str = SERVE) -> Callable[[Any], np.ndarray]:
 
 
 def _check(path: Path) -> None:
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    from heldout.core import untrusted
+
     saved = saved_model_pb2.SavedModel.FromString((path / "saved_model.pb").read_bytes())
     if not saved.meta_graphs:
         raise ValueError("it holds no graph")

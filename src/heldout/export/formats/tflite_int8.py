@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from heldout.export.formats import tflite
-from heldout.export.sources import Sources
 
 FILE = "model_int8.tflite"
 IS_QUANTIZED = True
@@ -16,7 +15,7 @@ RUNTIME = tflite.RUNTIME
 load = tflite.load
 
 
-def write(model: Any, path: Path, sources: Sources) -> None:
+def write(model: Any, path: Path, sources: Any) -> None:
     """Convert the Keras model; the ranges of its activations are those that images of train give.
 
     Raises:
