@@ -19,8 +19,8 @@ def main(split_csv: str, folder: str) -> None:
     code.check(__file__)
     params.check_versions("opencv-python-headless", "pillow", "numpy")
     settings = params.section("preprocess", images.decode_and_resize)
-    with_texts = params.section("text", tokenizer.tokenize)["method"] != "none"
-    rows = manifest.read(split_csv).sort_values(["id", "label"], ignore_index=True)
+    with_texts = tokenizer.section(params.section("text", tokenizer.tokenize)) is not None
+    rows = manifest.in_order(manifest.read(split_csv))
     if with_texts and "text" not in rows:
         raise ValueError("text.method is not none, but no image has a text: add a column text, or data.captions: true")
     cache = DecodeCache(settings)

@@ -34,7 +34,7 @@ def main(train: str, val: str, classes_txt: str, start: str, folder: str, train_
         "model": params.section("model", build.build),
         "hardware": params.section("hardware", devices.configure_tensorflow),
     }
-    text = sections["text"] if sections["text"]["method"] != "none" else None
+    text = tokenizer.section(sections["text"])
     architecture = sections["model"]
     transfer = params.section("transfer", encoder.transfer)
     hardware = sections["hardware"]

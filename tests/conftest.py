@@ -16,7 +16,7 @@ import pytest
 import yaml
 from hypothesis import settings
 
-from heldout.data import index, preprocess, shards
+from heldout.data import index, manifest, preprocess, shards
 from heldout.data.decode_cache import DecodeCache
 
 # What hypothesis tries is the same in every run: a rare example fails in the change that makes it, or never.
@@ -135,7 +135,7 @@ def scan() -> pd.DataFrame:
 def write_shards(rows: pd.DataFrame, folder: str, texts: bool = False, **changed) -> int:
     """Preprocess as the stage does; how many images were decoded."""
     settings = PREPROCESS | changed
-    rows = rows.sort_values(["id", "label"], ignore_index=True)
+    rows = manifest.in_order(rows)
     cache = DecodeCache(settings)
     preprocess.write_shards(rows, folder, cache, texts=texts, **settings)
     return len(rows) - cache.num_reused

@@ -38,7 +38,9 @@ def test_more_images_move_none_between_the_parts(photos):
 
 
 def test_other_images_and_a_single_group_are_one_line(images):
-    with pytest.raises(ValueError, match=r"data/processed/val is not of data/splits/val.csv"):
+    with pytest.raises(
+        ValueError, match=r"the images of data/processed/val are not of the images of data/splits/val\.csv"
+    ):
         parts.cut(images, scan().iloc[1:])
     with pytest.raises(ValueError, match=r"of too few groups to be cut in two \(1\)"):
         parts.cut(images, scan().assign(group="one"))

@@ -29,7 +29,7 @@ def suggest(count: int, method: str) -> pd.DataFrame:
     """
     if not Path(MODELS, "model.json").is_file() or not Path(UNLABELLED).is_file():
         raise ValueError(f"{MODELS}/ or {UNLABELLED} is missing: run `dvc repro train`, or `dvc pull`, first")
-    rows = manifest.read(UNLABELLED).sort_values(["id", "label"], ignore_index=True)
+    rows = manifest.in_order(manifest.read(UNLABELLED))
     if rows.empty:
         raise ValueError(
             f"{UNLABELLED} is empty: put images without a label into a folder of data.dir, name it in data.unlabelled, "

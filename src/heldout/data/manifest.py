@@ -1,6 +1,7 @@
 """Manifests: CSV files with one row an image, the text by which stages name images."""
 
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
@@ -28,6 +29,29 @@ def write(table: pd.DataFrame, path: str | Path) -> None:
     """Write a table so that the same rows give the same bytes; the file appears complete or not at all."""
     with replacing(path) as partial:
         table.to_csv(partial, index=False, lineterminator="\n", encoding="utf-8")
+
+
+def in_order(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows in the order of the shards, that of the images' identities: renaming a file moves none."""
+    return table.sort_values(["id", "label"], kind="stable", ignore_index=True)
+
+
+def match(table: pd.DataFrame, ids: Iterable[str], what: str, source: str) -> pd.DataFrame:
+    """The rows in the order of the shards, once they are found to be of the images of these ids.
+
+    Args:
+        table: the manifest, in any order.
+        ids: in the order of the shards.
+        what: has the ids, for the error: `the predictions`.
+        source: is the manifest's file.
+
+    Raises:
+        ValueError: where they are of other images.
+    """
+    rows = in_order(table)
+    if rows["id"].tolist() != list(ids):
+        raise ValueError(f"{what} are not of the images of {source}: run `dvc repro`")
+    return rows
 
 
 def fingerprint(table: pd.DataFrame) -> int:

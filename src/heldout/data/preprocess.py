@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from heldout.core.array_cache import checksum
 from heldout.core.atomic import replacing_folder
-from heldout.data import images, raw_files, shards
+from heldout.data import images, manifest, raw_files, shards
 from heldout.data.decode_cache import DecodeCache
 
 CHUNK_BYTES = 8 * 2**20  # of images that a thread decodes and writes at once
@@ -89,7 +89,7 @@ def temporary_shards(rows: pd.DataFrame, settings: dict[str, Any]) -> Iterator[s
         return
     with tempfile.TemporaryDirectory(prefix="heldout-shards-") as parent:
         folder = f"{parent}/shards"
-        rows = rows.sort_values(["id", "label"], ignore_index=True)
+        rows = manifest.in_order(rows)
         write_shards(rows, folder, DecodeCache(settings), **settings)
         yield folder
 

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
+from heldout.data import manifest
 from heldout.data.shards import Images
 from heldout.evaluation import (
     ablation,
@@ -186,9 +187,7 @@ def _table(test: Probabilities, rows: pd.DataFrame, class_names: list[str], temp
     """The table of predictions, with each image's path and, where any is known, its group."""
     labels = probabilities.class_numbers(test, class_names)
     table = metrics.predictions(test.ids, labels, test.values, class_names, temperature=temperature)
-    rows = rows.sort_values(["id", "label"], kind="stable")  # the order of the shards
-    if rows["id"].tolist() != test.ids.tolist():
-        raise ValueError("the predictions are not of the images of data/splits/test.csv: run `dvc repro`")
+    rows = manifest.match(rows, test.ids, "the predictions", "data/splits/test.csv")
     table.insert(1, "path", rows["path"].to_numpy())
     if "group" in rows and (rows["group"] != "").any():
         table.insert(3, "group", rows["group"].to_numpy())

@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 from scipy import optimize
 
+from heldout.data import manifest
 from heldout.evaluation import calibration, metrics, probabilities
 from heldout.evaluation.probabilities import Probabilities
 
@@ -71,12 +72,10 @@ def suspects(
     conflicts = _conflicts(manifests)
     parts = []
     for name, rows in manifests.items():
-        rows = rows.sort_values(["id", "label"], kind="stable", ignore_index=True)  # the order of the shards
         if name not in predicted:
-            parts.append(_of_conflicts(name, rows, conflicts))
-        elif rows["id"].tolist() != predicted[name].ids.tolist():
-            raise ValueError(f"the predictions are not of the images of data/splits/{name}.csv: run `dvc repro`")
+            parts.append(_of_conflicts(name, manifest.in_order(rows), conflicts))
         else:
+            rows = manifest.match(rows, predicted[name].ids, "the predictions", f"data/splits/{name}.csv")
             parts.append(_of_split(name, rows, predicted[name].values, labels[name], class_names, model, conflicts))
     return pd.concat(parts, ignore_index=True)[COLUMNS]
 

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from heldout.data import manifest
 from heldout.data.shards import Images
 from heldout.evaluation import intervals, metrics
 from heldout.evaluation.significance import slice_tests
@@ -48,9 +49,8 @@ def cuts(table: pd.DataFrame, test: pd.DataFrame, train: pd.DataFrame, images: I
     Raises:
         ValueError: where a column is not among the manifest's, or the rows are not those of the table.
     """
-    test = test.sort_values(["id", "label"], kind="stable", ignore_index=True)  # the order of the shards
-    if table["id"].tolist() != test["id"].tolist() or table["id"].tolist() != images.ids.tolist():
-        raise ValueError("the predictions are not of the images of data/splits/test.csv: run `dvc repro`")
+    test = manifest.match(test, table["id"], "the predictions", "data/splits/test.csv")
+    manifest.match(test, images.ids, "the images of data/processed/test", "data/splits/test.csv")
     _check_columns(columns, test)
     result = [_by_text("class", table["label"]), *_by_geometry(test), *_by_looks(images)]
     if "group" in table:

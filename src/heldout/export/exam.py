@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from heldout.data import manifest
 from heldout.data.shards import Images
 from heldout.evaluation import intervals
 from heldout.evaluation.intervals import Interval
@@ -50,9 +51,7 @@ def read(images: Images, rows: pd.DataFrame, class_names: list[str], text: dict[
     Raises:
         ValueError: where the two are not of the same images.
     """
-    rows = rows.sort_values(["id", "label"], kind="stable", ignore_index=True)  # the order of the shards
-    if rows["id"].tolist() != images.ids.tolist():
-        raise ValueError("data/processed/test is not of the images of data/splits/test.csv: run `dvc repro`")
+    rows = manifest.match(rows, images.ids, "the images of data/processed/test", "data/splits/test.csv")
     groups = rows["group"] if "group" in rows else pd.Series("", rows.index)
     tokens = tokenizer.tokens_of(images, text)
     return Exam(images, images.class_numbers(class_names), intervals.group_numbers(groups), tokens)

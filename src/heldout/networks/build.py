@@ -127,7 +127,8 @@ def load(description: dict[str, Any], weights: str) -> keras.Model:
     Raises:
         ValueError: where the weights are not those of the model described.
     """
-    architecture = description["model"] | {"weights": "none"}  # the trained ones follow
+    defaults = {"alpha": 1.0, "minimalistic": False}  # which models of before 0.5 do not name
+    architecture = defaults | description["model"] | {"weights": "none"}  # the trained ones follow
     shape, text = tuple(description["image_shape"]), description.get("text")
     model = build(shape, len(description["class_names"]), text=text, **architecture)
     try:

@@ -47,6 +47,11 @@ def hashed(texts: Iterable[str], buckets: int, length: int) -> np.ndarray:
     return result
 
 
+def section(text: dict[str, Any]) -> dict[str, Any] | None:
+    """The section `text`; None where its method is none, and the network sees pixels alone."""
+    return None if text["method"] == "none" else text
+
+
 def tokens_of(images: Any, text: dict[str, Any] | None) -> np.ndarray | None:
     """The tokens of a split's images, int32 (n, length), or None for a model without text.
 
@@ -57,7 +62,7 @@ def tokens_of(images: Any, text: dict[str, Any] | None) -> np.ndarray | None:
     Raises:
         ValueError: where there are no texts.
     """
-    if not text or text["method"] == "none":
+    if not text or not section(text):
         return None
     if images.texts is None:
         raise ValueError(f"text.method is {text['method']}, but the shards hold no texts: run `dvc repro`")

@@ -6,7 +6,7 @@ import hashlib
 import numpy as np
 import pandas as pd
 
-from heldout.data import components
+from heldout.data import components, manifest
 from heldout.data.shards import Images
 
 KEY = b"heldout search"  # no seed: a second search, too, leaves the confirmation part alone
@@ -22,7 +22,7 @@ class Part(Images):
         self._shard_of_image, self._row_of_image = whole._shard_of_image[rows], whole._row_of_image[rows]
 
 
-def cut(val: Images, manifest: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+def cut(val: Images, table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     """The rows of the search part and of the confirmation part, half each on average, and their groups.
 
     A keyed hash gives each group, or image without one, a position, as the split does. A component (a group,
@@ -31,7 +31,7 @@ def cut(val: Images, manifest: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
 
     Args:
         val: its images.
-        manifest: its rows as the split has them: id, label, group, cluster.
+        table: its manifest, rows as the split has them: id, label, group, cluster.
 
     Returns:
         Whether each image is in the search part, bool (n,), and the number of its component, (n,).
@@ -39,10 +39,8 @@ def cut(val: Images, manifest: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     Raises:
         ValueError: where the two do not hold the same images, or a part is empty.
     """
-    rows = manifest.sort_values(["id", "label"], kind="stable", ignore_index=True)  # the order of the shards
+    rows = manifest.match(table, val.ids, "the images of data/processed/val", "data/splits/val.csv")
     rows = rows.assign(**{name: "" for name in components.LINK_COLUMNS if name not in rows})  # where none is known
-    if rows["id"].tolist() != val.ids.tolist():
-        raise ValueError("data/processed/val is not of data/splits/val.csv: run `dvc repro preprocess`")
     component = components.label(rows)
     names = rows["id"].where(rows["group"] == "", "group " + rows["group"])
     chosen = (names.map(_position).groupby(component).transform("max") < 0.5).to_numpy()

@@ -37,12 +37,13 @@ def run(job: Job, setup: Setup) -> tuple[dict[str, Any], str]:
     """
     data = _data(setup.train, setup.val, setup.val_csv, setup.classes_txt)
     sections = merged(setup.base, job.params)
+    text = tokenizer.section(sections["text"])
     strategy = devices.configure_tensorflow(job.seed, **sections["hardware"])
     environment = devices.environment(strategy, **devices.determinism_settings(sections["hardware"]))
     try:
         with strategy.scope():
             shape, count = data.train.image_shape, len(data.class_names)
-            model = build.build(shape, count, BatchNormalization, _text(sections), **sections["model"])
+            model = build.build(shape, count, BatchNormalization, text, **sections["model"])
             weights = encoder.transfer(model, sections["model"], sections["transfer"]["start"], **sections["transfer"])
         weights = weights or pretrained.weights_id(sections["model"]["weights"], setup.pretrained)
         inputs = (job.seed, job.thresholds, {name: sections[name] for name in sorted(sections)}, weights, environment)
@@ -61,7 +62,7 @@ def run(job: Job, setup: Setup) -> tuple[dict[str, Any], str]:
     summary = fit.summarize(history, model.count_params())
     fields = {name: summary[name] for name in ("val_accuracy", "val_loss", "epochs")}
     if job.confirm:
-        return fields | _score(model, data.confirmation, data.class_names, _text(sections)), str(checkpoint.path)
+        return fields | _score(model, data.confirmation, data.class_names, text), str(checkpoint.path)
     return fields | {
         "best_epoch": summary["best_epoch"],
         "cost": len(history) * costs.epoch_cost(sections, len(data.train)),
@@ -78,12 +79,8 @@ def latencies(setup: Setup, models: list[dict[str, Any]]) -> list[float]:
     devices.configure_tensorflow(0, **setup.base["hardware"] | {"precision": "float32"})
     shape, count = data.train.image_shape, len(data.class_names)
     sections = [merged(setup.base, values)["model"] for values in models]
-    return [costs.latency(build.build(shape, count, text=_text(setup.base), **section)) for section in sections]
-
-
-def _text(sections: dict[str, Any]) -> dict[str, Any] | None:
-    """The section `text`, where the network sees texts."""
-    return sections["text"] if sections["text"]["method"] != "none" else None
+    text = tokenizer.section(setup.base["text"])
+    return [costs.latency(build.build(shape, count, text=text, **section)) for section in sections]
 
 
 @lru_cache(1)
