@@ -1,4 +1,4 @@
-"""The card that ships with the files: what the model is, how good, on what data, how to run it (Mitchell et al., 2019)."""
+"""The card that ships with the files: what the model is, how good, on what data, how to run it (Mitchell 2019)."""
 
 import json
 from importlib.metadata import version
