@@ -101,8 +101,8 @@ def test_where_a_manifest_is_missing_the_answer_is_unknown(repository):
 
 
 def test_outside_a_repository_and_in_a_shallow_clone(repository, tmp_path, monkeypatch):
-    with pytest.raises(ValueError, match="^expected a git repository, got "):
+    with pytest.raises(ValueError, match=r"^expected a git repository, got "):
         list(locks.history(tmp_path))
     execute("git", "clone", "-q", "--depth", "1", f"file://{repository}", str(tmp_path / "shallow"), cwd=tmp_path)
-    with pytest.raises(ValueError, match="^this clone is shallow: `git fetch --unshallow`"):
+    with pytest.raises(ValueError, match=r"^this clone is shallow: `git fetch --unshallow`"):
         list(locks.history(tmp_path / "shallow"))

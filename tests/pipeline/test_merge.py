@@ -101,7 +101,7 @@ def test_a_branch_that_did_not_run_merges_without_a_conflict_and_is_stale(restor
     execute("git", "merge", "-q", "-m", "merge", "one", cwd=restored)
     line = f"freshness: dvc.lock is stale, changed stages: evaluate report (those after them may follow): {REMEDY}"
     assert gate(restored, expect=1) == line
-    assert end_merge(restored) == ["evaluate", "report"]
+    assert end_merge(restored) == ["evaluate", "export", "report"]
     assert gate(restored).endswith("dvc.lock is fresh\n")
     assert results(restored) == clean_run(never_run, LIMITED, SCORED)
 
