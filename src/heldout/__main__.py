@@ -27,6 +27,7 @@ def parser() -> argparse.ArgumentParser:
     _add_predict(commands)
     _add_comparisons(commands)
     _add_search(commands)
+    _add_shipping(commands)
     command = commands.add_parser(
         "suggest", help="name the images without a label that are most worth labelling, as CSV"
     )
@@ -140,6 +141,29 @@ def _add_search(commands: argparse._SubParsersAction) -> None:
     )
 
 
+def _add_shipping(commands: argparse._SubParsersAction) -> None:
+    """The commands on what ships."""
+    command = commands.add_parser("verify", help="run an export's own test: its bytes, its pixels, each file's answers")
+    command.add_argument("export", nargs="?", default="export", metavar="DIR", help="the folder (%(default)s)")
+    command = commands.add_parser("lineage", help="say which commit, params and data made a file, or used an image")
+    what = command.add_mutually_exclusive_group(required=True)
+    what.add_argument("file", nargs="?", metavar="FILE", help="an exported file, or a folder of them")
+    what.add_argument("--image", metavar="ID|PATH", help="an image, by its file, its path in the data or its md5")
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from heldout.commands import verify
+
+    return verify.verify(options.export)
+
+
+def _lineage(options: argparse.Namespace) -> int:
+    from heldout.commands import lineage
+
+    print("\n".join(lineage.of_image(options.image) if options.image else lineage.of_file(options.file)))
+    return 0
+
+
 def _search(options: argparse.Namespace) -> int:
     from heldout.commands import search
 
@@ -250,6 +274,8 @@ COMMANDS = {
     "compare": _compare,
     "noise": _noise,
     "search": _search,
+    "verify": _verify,
+    "lineage": _lineage,
     "suggest": _suggest,
     "summary": _summary,
     "doctor": _doctor,

@@ -25,7 +25,7 @@ def test_what_dvc_stops_at_in_a_line_of_its_own(folder):
             "data.dir is data/none: no such folder; set data.dir in params.yaml to a folder of",
         ),
         ("\ntrain:", "\ntrian:", "params.yaml: train is missing: is trian meant?"),
-        ("\ntrain:", "\nextra: 1\ntrain:", "params.yaml: extra is not read by any stage: expected augment, data,"),
+        ("\ntrain:", "\nextra: 1\ntrain:", "params.yaml: extra is not read by any stage: expected augment, card,"),
         ("zoom: 0.1", "zoom: 3", "params.yaml: augment.zoom is 3: expected less than 1"),
         ("methods: []", "methods: [simclr]", "pretrain.methods is ['simclr'], but transfer.start is pretrained, so"),
         (

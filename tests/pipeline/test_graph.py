@@ -15,7 +15,8 @@ PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
 ENV = yaml.safe_load((ROOT / "env.yaml").read_text(encoding="utf-8"))
 INSTANCES = graph.instances(GRAPH)
 TEMPLATE = "src/heldout/evaluation/report/template"
-EXTERNAL = {"${data.dir}", *graph.CHOSEN, "src/heldout", "stages", TEMPLATE}  # images, weights, the code
+CARD = "src/heldout/export/template"
+EXTERNAL = {"${data.dir}", *graph.CHOSEN, "src/heldout", "stages", TEMPLATE, CARD}  # images, weights, the code
 
 
 def params_of(stage: dict, file: str) -> set[str]:

@@ -20,7 +20,7 @@ LIMITED, SKIPPED = {"data": {"max_megapixels": 90}}, {"data": {"on_problem": "sk
 def test_a_merge_of_two_branches_ends_by_three_commands(restored):
     commands = (ROOT / "docs/updating.md").read_text(encoding="utf-8")
     restore = re.search(rf"git restore --source=HEAD --staged --worktree -- {GENERATED}", commands)[0]
-    for branch, values in (("ours", {"evaluate": {"top_k": 3}}), ("theirs", {"export": {"tolerance": 0.001}})):
+    for branch, values in (("ours", {"evaluate": {"top_k": 3}}), ("theirs", {"explain": {"images": 12}})):
         execute("git", "checkout", "-q", "-b", branch, "origin/main", cwd=restored)
         change(restored, values)
         execute("dvc", "repro", cwd=restored)
@@ -35,12 +35,12 @@ def test_a_merge_of_two_branches_ends_by_three_commands(restored):
     execute(*restore.split(), cwd=restored)
     assert "dvc.lock is stale" in execute(".ci/freshness", cwd=restored, expect=1).stdout
     output = execute("dvc", "repro", cwd=restored).stdout
-    assert "Stage 'export' is cached - skipping run" in output and stages_run(output) == ["report"]
+    assert "Stage 'explain' is cached - skipping run" in output and stages_run(output) == ["report"]
     commit(restored)
     assert execute(".ci/freshness", cwd=restored).stdout.endswith("dvc.lock is fresh\n")
     stages = yaml.safe_load((restored / "dvc.lock").read_text(encoding="utf-8"))["stages"]
     assert stages["evaluate"]["params"]["params.yaml"]["evaluate"]["top_k"] == 3
-    assert stages["export"]["params"]["params.yaml"]["export"]["tolerance"] == 0.001
+    assert stages["explain"]["params"]["params.yaml"]["explain"]["images"] == 12
     assert "top_3_accuracy" in json.loads((restored / "metrics/eval.json").read_text(encoding="utf-8"))
     assert len(execute("git", "log", "-1", "--format=%P", cwd=restored).stdout.split()) == 2
 
@@ -101,7 +101,7 @@ def test_a_branch_that_did_not_run_merges_without_a_conflict_and_is_stale(restor
     execute("git", "merge", "-q", "-m", "merge", "one", cwd=restored)
     line = f"freshness: dvc.lock is stale, changed stages: evaluate report (those after them may follow): {REMEDY}"
     assert gate(restored, expect=1) == line
-    assert end_merge(restored) == ["evaluate", "report"]
+    assert end_merge(restored) == ["evaluate", "export", "report"]
     assert gate(restored).endswith("dvc.lock is fresh\n")
     assert results(restored) == clean_run(never_run, LIMITED, SCORED)
 

@@ -50,6 +50,8 @@ def different(name: str, value: Any, schema: Any) -> Any:
     choices += [choice for choice in typing.get_args(base) if typing.get_origin(base) is typing.Literal]
     if base is bool:
         choices.append(not value)
+    if base is str:
+        choices.append("other words")
     if base in (int, float):
         limits = {type(limit).__name__: limit for field in fields for limit in field.metadata}
         low = next((getattr(limits[key], key.lower()) for key in ("Ge", "Gt") if key in limits), 0)
@@ -116,7 +118,7 @@ def test_a_reviewer_sees_what_a_value_changes_and_a_reverted_one_is_restored_fro
     results = {}
     for top_k in (3, 4):
         change(restored, {"evaluate": {"top_k": top_k}})
-        assert stages_run(execute("dvc", "repro", cwd=restored).stdout) == ["evaluate", "report"]
+        assert stages_run(execute("dvc", "repro", cwd=restored).stdout) == ["evaluate", "export", "report"]
         results[top_k] = metrics(restored)
         assert f"top_{top_k}_accuracy" in results[top_k]["eval.json"]
     commit(restored)

@@ -28,7 +28,7 @@ def images(revision: Revision, root: str | Path = ".") -> pd.DataFrame | None:
     """
     tables = []
     for split in SPLITS:
-        content = _content(_md5(revision, split), Path(root, _path(split)))
+        content = content_of(_md5(revision, split), Path(root, path_of(split)))
         if content is None:
             return None
         tables.append(revisions.read_table(content)[["id", "label"]].assign(split=split))
@@ -70,21 +70,23 @@ def by_split(base: pd.DataFrame, head: pd.DataFrame) -> pd.DataFrame:
 
 
 def _md5(revision: Revision, split: str) -> str:
-    return causes.outputs(revision, "split").get(_path(split), "")
+    return causes.outputs(revision, "split").get(path_of(split), "")
 
 
-def _path(split: str) -> str:
+def path_of(split: str) -> str:
+    """The manifest of a split."""
     return f"data/splits/{split}.csv"
 
 
-def _content(md5: str, path: Path) -> bytes | None:
-    """The file of an md5: from the work tree, where it is the same, else from DVC's cache."""
+def content_of(md5: str, path: Path | None = None) -> bytes | None:
+    """The file of an md5 of dvc.lock, or the list of a folder, whose md5 ends in .dir: from the work tree, where `path`
+    is the same, else from DVC's cache; None where neither has it."""
     if not md5:
         return None
-    if (content := _same(path, md5)) is not None:
+    if path is not None and (content := _same(path, md5)) is not None:
         return content
     with suppress(OSError, subprocess.SubprocessError):  # no DVC here: git alone is enough for all the rest
-        return _same(raw_files.cached_path(md5), md5)
+        return _same(raw_files.cached_path(md5), md5.removesuffix(".dir"))
     return None
 
 

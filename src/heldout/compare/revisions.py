@@ -64,7 +64,7 @@ def read(name: str | None, root: str | Path = ".", stages: tuple[str, ...] = ())
     lock_text = content("dvc.lock")
     if lock_text is None:
         raise ValueError(f"{label} has no dvc.lock: run `dvc repro` there and commit dvc.lock, metrics/ and plots/")
-    lock = _yaml(lock_text) or {}
+    lock = read_yaml(lock_text) or {}
     entries = lock.get("stages") if isinstance(lock, dict) else None
     if not entries:
         raise ValueError(f"{label} has an empty dvc.lock: `heldout doctor` says what to do")
@@ -111,7 +111,7 @@ def _stale_stages(stages: dict[str, Any], content: Any) -> list[str]:
     for name, stage in stages.items():
         for path, params in stage.get("params", {}).items():
             if path not in files:
-                files[path] = _yaml(content(path) or b"") or {}
+                files[path] = read_yaml(content(path) or b"") or {}
             if any(_lookup(files[path], key) != value for key, value in params.items()):
                 stale.append(name)
         for out in stage.get("outs", []):
@@ -121,7 +121,7 @@ def _stale_stages(stages: dict[str, Any], content: Any) -> list[str]:
     return list(dict.fromkeys(stale))
 
 
-def _yaml(text: bytes) -> Any:
+def read_yaml(text: bytes) -> Any:
     """YAML 1.2, as DVC writes it: PyYAML would read 1e-05 as text."""
     return YAML(typ="safe", pure=True).load(text)
 

@@ -1,20 +1,18 @@
 """A comparison as text for a terminal, as Markdown for a pull request, and as JSON for a program."""
 
-import html
 import json
-import re
 from typing import Any
 
 import pandas as pd
 
 from heldout.compare.comparison import Comparison, heading, verdict, word
 from heldout.compare.report.sections import sections
+from heldout.core import markdown as markdown_text
 from heldout.core import names
 
 MARKER = "<!-- heldout report -->"
 TEXT_ROWS = 10  # of a table on a terminal
 MARKDOWN_TABLE, MARKDOWN_ROWS = "Metrics", 6
-MARKDOWN_SPECIAL = re.compile(r"([\\`*_\[\]|~])")
 MAX_CELL = 60
 
 
@@ -38,13 +36,13 @@ def markdown(compared: Comparison, failures: list[str]) -> str:
         compared: of `comparison.compare`.
         failures: lines of `gates.failures`.
     """
-    lines = [MARKER, f"## heldout: {heading(compared)}", "", _escaped(verdict(compared)), ""]
-    lines += [f"- **gate:** {_escaped(line)}" for line in failures[:3]]
+    lines = [MARKER, f"## heldout: {heading(compared)}", "", markdown_text.escape(verdict(compared)), ""]
+    lines += [f"- **gate:** {markdown_text.escape(line)}" for line in failures[:3]]
     if len(failures) > 3:
         lines.append(f"- **gate:** {len(failures) - 3} more")
     for section in sections(compared):
         brief = f": {section.brief}" if section.brief else ""
-        lines.append(f"- **{section.title}:** {_escaped(section.text + brief)}")
+        lines.append(f"- **{section.title}:** {markdown_text.escape(section.text + brief)}")
         if section.title == MARKDOWN_TABLE and section.rows:
             lines += ["", _row(section.header), _row(["---"] * len(section.header), escape=False)]
             lines += [*map(_row, section.rows[:MARKDOWN_ROWS]), ""]
@@ -83,20 +81,10 @@ def as_json(compared: Comparison, failures: list[str]) -> str:
 
 
 def _row(cells: list[str], escape: bool = True) -> str:
-    return f"| {' | '.join(_escaped(_cell(cell)) if escape else cell for cell in cells)} |"
+    return f"| {' | '.join(markdown_text.escape(_cell(cell)) if escape else cell for cell in cells)} |"
 
 
 def _cell(value: str) -> str:
     """A name without line breaks, its middle cut out where it is long."""
     value = names.printable(value)
     return value if len(value) <= MAX_CELL else f"{value[: MAX_CELL // 2]}…{value[-MAX_CELL // 2 + 1 :]}"
-
-
-def _escaped(value: str) -> str:
-    """Text that Markdown shows as it is: no link, image, comment, mention or cell of a table comes of it.
-
-    GitHub reads `@name` and `#1` through a backslash, so a character that is not seen parts them.
-    """
-    value = html.escape(names.printable(value), quote=False)
-    value = re.sub(r"([@#])(?=\w)", "\\1\u2060", value)
-    return MARKDOWN_SPECIAL.sub(r"\\\1", value)
