@@ -41,7 +41,7 @@ SECTIONS: Sections = {
     },
     "augment": augment.OFF,
     "model": {
-        "architecture": "cnn", "attention": "none", "filters": [32, 64, 128], "batch_norm": False,
+        "architecture": "cnn", "attention": "none", "filters": [32, 64, 128], "kernel_size": 3, "batch_norm": False,
         "depth": 20, "width": 1, "stem": "small", "alpha": 1.0, "minimalistic": False, "weights": "none",
         "pooling": "flatten", "dense_units": 512, "dropout": 0.5, "l2": 0,
     },

@@ -12,7 +12,8 @@ from heldout.evaluation import predictions, probabilities
 from heldout.networks import build
 
 MODEL = {
-    "architecture": "cnn", "attention": "none", "filters": [4], "batch_norm": False, "depth": 20, "width": 1,
+    "architecture": "cnn", "attention": "none", "filters": [4], "kernel_size": 3, "batch_norm": False,
+    "depth": 20, "width": 1,
     "stem": "small", "alpha": 1.0, "minimalistic": False, "weights": "none",
     "pooling": "flatten", "dense_units": 0, "dropout": 0, "l2": 0,
 }  # fmt: skip

@@ -29,6 +29,7 @@ def build(
     architecture: str,
     attention: Literal["none", "se", "cbam"],
     filters: Annotated[list[Channels], Len(1, 8)],
+    kernel_size: Annotated[int, Field(ge=1, le=31)],
     batch_norm: bool,
     depth: Annotated[int, Field(ge=8, le=1202)],
     width: Annotated[int, Field(ge=1, le=32)],
@@ -55,6 +56,7 @@ def build(
         architecture: `cnn`, `resnet`, or a network of keras.applications, such as `EfficientNetB0`.
         attention: after each block of cnn and resnet: none, `se` (squeeze and excite) or `cbam`.
         filters: cnn: the convolutions' output channels, one a block.
+        kernel_size: cnn: the convolutions' height and width.
         batch_norm: cnn: normalize after each convolution.
         depth: resnet: layers, 6n + 2: 20, 32, 56.
         width: resnet: how many times the paper's 16, 32 and 64 channels.
@@ -76,7 +78,7 @@ def build(
     regularizer = regularizers.L2(l2) if l2 else None
     attend = ATTENTION[attention]
     if architecture == "cnn":
-        x = cnn(images, filters, batch_normalization if batch_norm else None, attend, regularizer)
+        x = cnn(images, filters, kernel_size, batch_normalization if batch_norm else None, attend, regularizer)
     elif architecture == "resnet":
         x = resnet(images, depth, width, stem, batch_normalization, attend, regularizer)
         pooling, dense_units, dropout = "average", 0, 0.0
@@ -127,7 +129,7 @@ def load(description: dict[str, Any], weights: str) -> keras.Model:
     Raises:
         ValueError: where the weights are not those of the model described.
     """
-    defaults = {"alpha": 1.0, "minimalistic": False}  # which models of before 0.5 do not name
+    defaults = {"kernel_size": 3, "alpha": 1.0, "minimalistic": False}  # which models of before 0.5 do not name
     architecture = defaults | description["model"] | {"weights": "none"}  # the trained ones follow
     shape, text = tuple(description["image_shape"]), description.get("text")
     model = build(shape, len(description["class_names"]), text=text, **architecture)

@@ -15,7 +15,7 @@ with suppress_native_stderr():
 
 WEIGHTS, DESCRIPTION = "encoder.weights.h5", "encoder.json"
 # Of the section `model`: what an encoder is made of; the rest is of the layers after it.
-KEYS = ("architecture", "attention", "filters", "batch_norm", "depth", "width", "stem")
+KEYS = ("architecture", "attention", "filters", "kernel_size", "batch_norm", "depth", "width", "stem")
 NONE = "pretrained"  # the value of transfer.start that is no encoder
 ARCHITECTURES = ("cnn", "resnet")
 
