@@ -10,7 +10,7 @@ from pathlib import Path
 from heldout.core import atomic, code, params, process
 from heldout.data import images, manifest, shards
 from heldout.evaluation import predictions
-from heldout.export import calibrate, exam, export, files, lineage, model_card, predict, self_test, speed
+from heldout.export import calibrate, exam, export, files, lineage, model_card, self_test, speed
 from heldout.export.sources import Sources
 
 
@@ -46,7 +46,7 @@ def main(
     with atomic.replacing_folder(folder) as partial:
         shipped = export.export(model, partial, test_exam, Sources(preprocess, shards.Images(train)), **settings)
         atomic.write_text(partial / "labels.txt", "".join(f"{name}\n" for name in class_names))
-        atomic.write_json(partial / predict.DESCRIPTION, description)
+        atomic.write_json(partial / files.DESCRIPTION, description)
         model_card.write(partial, facts, shipped.parity, kit, Path(template), **card)
         runs = {name: files.load(name, partial / files.FILES[name]) for name in shipped.parity}
         self_test.write(partial, kit, model.predict_on_batch, runs, settings["tolerance"], Path(template))

@@ -11,7 +11,7 @@ from heldout.core import atomic
 from heldout.core.process import suppress_native_stderr
 from heldout.data.shards import Images
 from heldout.evaluation.intervals import Interval
-from heldout.export import exam, files, lineage, model_card, self_test, verification
+from heldout.export import exam, files, lineage, model_card, self_test
 from heldout.export.exam import Parity
 from heldout.export.sources import Sources
 from heldout.networks import build
@@ -65,7 +65,7 @@ def write_export(folder: Path, formats: list[str], text: dict | None = None, **c
         files.write(name, model, folder / files.FILES[name], sources(pixels()))
         runs[name] = files.load(name, folder / files.FILES[name])
     atomic.write_text(folder / "labels.txt", "".join(f"{name}\n" for name in CLASS_NAMES))
-    atomic.write_json(folder / verification.DESCRIPTION, description)
+    atomic.write_json(folder / files.DESCRIPTION, description)
     same = Interval(0.9, 0.85, 0.94)
     parity = {name: Parity(0.0, 0, files.size(folder / files.FILES[name]), same, same) for name in formats}
     model_card.write(folder, model_card.read(ROOT / "metrics", description), parity, kit, TEMPLATE, **(CARD | card))

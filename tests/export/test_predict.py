@@ -17,7 +17,7 @@ from small_models import sources
 from test_export_formats import BARS
 
 from heldout.data import manifest, shards
-from heldout.export import calibrate, exam, export, predict
+from heldout.export import calibrate, exam, export, files
 from heldout.networks import build
 
 pytestmark = pytest.mark.slow
@@ -239,7 +239,7 @@ def test_the_saved_model_loads_in_keras_as_a_layer(finished, parts):
     _, images, probabilities = parts
     layer = keras.layers.TFSMLayer(str(finished / "export/saved_model"), call_endpoint="serve")
     assert np.abs(layer(images[np.arange(9)])["probabilities"] - probabilities[:9]).max() < 1e-6
-    assert predict.DESCRIPTION in {path.name for path in (finished / "export").iterdir()}
+    assert files.DESCRIPTION in {path.name for path in (finished / "export").iterdir()}
 
 
 def test_summary_shows_the_figures_and_where_to_look(finished):

@@ -12,7 +12,7 @@ from heldout.core import names, params
 from heldout.data import manifest
 from heldout.evaluation.report.sections import flat
 from heldout.export import self_test
-from heldout.export.verification import DESCRIPTION
+from heldout.export.files import DESCRIPTION
 
 WEIGHTS = "models/model.weights.h5"
 SPLITS = (*manifests.SPLITS, "unlabelled")

@@ -36,6 +36,7 @@ FORMATS: dict[str, Any] = {
     "onnx": onnx,
     "openvino": openvino,
 }
+DESCRIPTION = "heldout.json"  # beside the files: classes, preprocessing, threshold, lineage
 FILES: dict[str, str] = {name: module.FILE for name, module in FORMATS.items()}
 
 

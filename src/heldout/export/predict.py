@@ -13,7 +13,6 @@ import numpy as np
 from heldout.data import images as image_data
 from heldout.export.prediction import image_files, model_file
 from heldout.export.prediction.image_files import ImageFile
-from heldout.export.prediction.model_file import DESCRIPTION as DESCRIPTION  # for the stage that writes it
 from heldout.export.prediction.model_file import ModelFile
 
 BATCH = 64  # at most; the first batches are smaller, so that the first answer comes at once

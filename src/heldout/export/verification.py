@@ -11,8 +11,6 @@ from heldout.data import images
 from heldout.export import files, self_test
 from heldout.export.self_test import EXPECTED, FOLDER, PIXELS, TOKENS, Item, Kit
 
-DESCRIPTION = "heldout.json"
-
 
 class Finding(NamedTuple):
     """One line, and whether it is good (True), bad (False), or of what could not be checked (None)."""
@@ -49,15 +47,15 @@ def verify(export: str | Path) -> Iterator[Finding]:
 def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Any], Kit]:
     """expected.json, the section `preprocess`, and the kit."""
     place = folder / FOLDER
-    if not (folder / DESCRIPTION).is_file():
-        raise ValueError(f"expected a folder that the stage export wrote, {folder} has no {DESCRIPTION}")
+    if not (folder / files.DESCRIPTION).is_file():
+        raise ValueError(f"expected a folder that the stage export wrote, {folder} has no {files.DESCRIPTION}")
     if not (place / EXPECTED).is_file():
         raise ValueError(
             f"{folder} has no {FOLDER}/{EXPECTED}: it is from before there was one, run `dvc repro export`"
         )
     try:
         expected = json.loads((place / EXPECTED).read_text(encoding="utf-8"))
-        preprocess = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))["preprocess"]
+        preprocess = json.loads((folder / files.DESCRIPTION).read_text(encoding="utf-8"))["preprocess"]
         pixels = np.load(place / PIXELS, allow_pickle=False)
         tokens = np.load(place / TOKENS, allow_pickle=False) if (place / TOKENS).is_file() else None
         items = [

@@ -10,7 +10,6 @@ import numpy as np
 from heldout.export import files
 from heldout.networks import tokenizer
 
-DESCRIPTION = "heldout.json"
 EXPORT = "export"
 # Of a folder: those that give the measured probabilities first, and of these those that do without TensorFlow.
 PREFERENCE = (
@@ -75,12 +74,12 @@ def _find(model: str | None, export: Path | None) -> tuple[str, Path, Path]:
     if path.name == "model.xml":
         path = path.parent
     name = _format(path)
-    if not name and (path / DESCRIPTION).is_file():
+    if not name and (path / files.DESCRIPTION).is_file():
         return "", path, path
     if not name:
         raise ValueError(
             f"{path} is no model: expected a .tflite, .onnx, .keras or .h5 file, a SavedModel or OpenVINO folder, a "
-            f"folder with {DESCRIPTION}, or one of {', '.join(files.FILES)}"
+            f"folder with {files.DESCRIPTION}, or one of {', '.join(files.FILES)}"
         )
     return name, path, export or path.absolute().parent
 
@@ -99,7 +98,7 @@ def _existing(path: Path) -> Path:
 
 def _description(folder: Path, model: Path) -> dict[str, Any]:
     """What heldout.json says, its threshold a number: 0 where it is from before there was one."""
-    path = folder / DESCRIPTION
+    path = folder / files.DESCRIPTION
     if not path.is_file():
         if model != folder:
             raise ValueError(
@@ -143,8 +142,8 @@ def _try(model: ModelFile, folder: Path) -> None:
         raise _damaged(folder, error, f" or not of {model.path}") from error
     if shape != (1, len(model.class_names)):
         raise ValueError(
-            f"{model.path} gives {shape[-1]} probabilities, {folder / DESCRIPTION} names {len(model.class_names)} "
-            f"classes: run `dvc checkout --force {folder}`"
+            f"{model.path} gives {shape[-1]} probabilities, {folder / files.DESCRIPTION} names "
+            f"{len(model.class_names)} classes: run `dvc checkout --force {folder}`"
         )
 
 
