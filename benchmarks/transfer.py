@@ -38,7 +38,7 @@ RECIPES = {
 }  # fmt: skip
 ON_SIGNS = ("transfer-small", "transfer at 160 px")
 FROZEN = [
-    "transfer", "preprocess.image_size=[96, 96]", "train.epochs=16", "train.patience=16", "fine_tune.epochs=0",
+    "transfer-small", "preprocess.image_size=[96, 96]", "train.epochs=32", "train.patience=32", "fine_tune.epochs=0",
     "augment.horizontal_flip=true", "augment.rotation=10", "augment.width_shift=0.1", "augment.height_shift=0.1",
     "augment.zoom=0.1",
 ]  # fmt: skip
