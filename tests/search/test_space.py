@@ -8,7 +8,8 @@ from conftest import ROOT
 from heldout.commands import schemas
 from heldout.core import params
 from heldout.search import space as spaces
-from heldout.search.space import Choice, Range
+from heldout.search import space_file
+from heldout.search.space import Choice, Range, varies
 
 SCHEMAS = schemas.load(ROOT / "stages")
 BASE = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
@@ -17,11 +18,18 @@ BASE = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
 def read(tmp_path, text: str) -> spaces.Space:
     path = tmp_path / "space.yaml"
     path.write_text(text, encoding="utf-8")
-    return spaces.read(path, SCHEMAS, BASE)
+    return space_file.read(path, SCHEMAS, BASE)
 
 
-def test_the_space_beside_the_code_is_valid():
-    space = spaces.read(ROOT / "spaces/default.yaml", SCHEMAS, BASE)
+@pytest.mark.parametrize("name", sorted(path.name for path in (ROOT / "spaces").glob("*.yaml")))
+def test_the_spaces_beside_the_code_are_valid(name):
+    space = space_file.read(ROOT / "spaces" / name, SCHEMAS, BASE)
+    for entry in space.values():
+        assert all(varies(space[key]) for key in entry.when)
+
+
+def test_the_default_space_holds_choices_and_ranges():
+    space = space_file.read(ROOT / "spaces/default.yaml", SCHEMAS, BASE)
     assert space["train.batch_size"] == Choice([16, 32, 64])
     assert space["schedule.learning_rate"] == Range(0.0003, 0.01, 1, True, False)
 

@@ -13,7 +13,7 @@ from heldout.commands import recipes, schemas
 from heldout.core import atomic, code, params
 from heldout.data import manifest
 from heldout.data.shards import Images
-from heldout.search import confirmation, costs, journal, page, parts, rounds, summary
+from heldout.search import confirmation, costs, journal, page, parts, rounds, space_file, summary
 from heldout.search import space as spaces
 from heldout.search.confirmation import BASELINE, TOP, Confirmed
 from heldout.search.journal import Confirmation, Journal, Trial
@@ -61,10 +61,10 @@ def _inputs(options: argparse.Namespace) -> Inputs:
     params.check_versions("tensorflow", "keras", "numpy", "opencv-python-headless")
     known = schemas.load(Path("stages"))
     values = params.load(PARAMS)
-    base: dict[str, Any] = {name: values.get(name) for name in (*spaces.SECTIONS, *spaces.FIXED)}
+    base: dict[str, Any] = {name: values.get(name) for name in (*space_file.SECTIONS, *space_file.FIXED)}
     for name, section in base.items():
         params.check(name, section, known[name], PARAMS)
-    space = spaces.read(options.space, known, base)
+    space = space_file.read(options.space, known, base)
     if base["hardware"]["strategy"] not in ("single", "mirrored"):
         raise ValueError("hardware.strategy is of several machines, a search of one: expected single or mirrored")
     if options.halving and (base["fine_tune"]["epochs"] or "fine_tune.epochs" in space):

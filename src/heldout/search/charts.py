@@ -64,14 +64,14 @@ def importances(values: dict[str, float]) -> bytes:
 
 
 def slices(trials: list[Trial], space: Space) -> bytes:
-    """The accuracy of every trial by the value of each key, as PNG; what halving ended early is gray."""
+    """The accuracy of every trial that has a key by its value, as PNG; what halving ended early is gray."""
     names = [name for name, entry in sorted(space.items()) if varies(entry)]
     rows = -(-len(names) // COLUMNS)
     figure, grid = style.plt.subplots(
         rows, COLUMNS, figsize=(style.WIDTH, 2.2 * rows), layout="constrained", squeeze=False, sharey=True
     )
     for axes, name in zip(grid.flat, names, strict=False):
-        _slice(axes, [trial for trial in trials if not trial.failed], name, space)
+        _slice(axes, [trial for trial in trials if not trial.failed and name in trial.params], name, space)
     for axes in grid.flat[len(names) :]:
         axes.set_axis_off()
     for axes in grid[:, 0]:

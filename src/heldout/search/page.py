@@ -53,6 +53,7 @@ def page(
         front=front,
         size=lambda trial: getattr(trial, against),
         latencies=latencies,
+        conditional=[name for name, entry in sorted(space.items()) if entry.when],
         plots=_plots(journal, space, against, important),
         trials=sorted(trials, key=lambda trial: (-trial.val_accuracy, trial.val_loss, trial.name))[:MAX_ROWS],
         changed=summary.changed,

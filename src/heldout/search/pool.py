@@ -60,7 +60,10 @@ class Pool:
         self.submitted = 0
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
+        if error is None:
+            self.executor.shutdown()
+            return
         for child in psutil.Process().children():
             with suppress(psutil.Error):  # it has ended
                 if "spawn_main" in " ".join(child.cmdline()):

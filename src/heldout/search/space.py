@@ -1,26 +1,20 @@
-"""A search space: keys of params.yaml with the values or the range to try, every one checked before the first trial."""
+"""A search space: keys of params.yaml with the values or the range to try."""
 
-import difflib
 import json
 import math
-from pathlib import Path
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from heldout.core import params
-
-# What a trial reads. The rest decides what data there are, what is tested, or what a result's digits depend on.
-SECTIONS = ("augment", "modality_dropout", "model", "train", "optimizer", "schedule", "fine_tune")
-FIXED = ("text", "transfer", "hardware")  # which a trial reads as they are
 DIGITS = 4  # significant ones of a real number, which people read in params.yaml
 MUTATION = 0.2  # standard deviation of a range's mutation, as a part of the range
 
 
 class Choice(NamedTuple):
-    """Values to choose from, of any type that YAML has."""
+    """Values to choose from, of any type that YAML has; `when`: {key: the values of it that a trial with this one has}."""
 
     values: list[Any]
+    when: dict[str, list[Any]] = {}
 
     def at(self, position: float) -> Any:
         """The value at a position in [0, 1)."""
@@ -33,13 +27,15 @@ class Choice(NamedTuple):
 
 
 class Range(NamedTuple):
-    """Numbers from `low` to `high`, both included: integers, `step` apart, or real numbers; `log`: evenly by ratio."""
+    """Numbers from `low` to `high`, both included: integers, `step` apart, or real numbers; `log`: evenly by ratio;
+    `when` as in `Choice`."""
 
     low: float
     high: float
     step: int
     log: bool
     integer: bool
+    when: dict[str, list[Any]] = {}
 
     def at(self, position: float) -> float | int:
         """The value at a position in [0, 1)."""
@@ -72,23 +68,6 @@ class Range(NamedTuple):
 Space = dict[str, Choice | Range]
 
 
-def read(path: str | Path, schemas: dict[str, dict[str, Any]], base: dict[str, Any]) -> Space:
-    """The space of a file of `SECTION.KEY: [values]` or `SECTION.KEY: {low: ..., high: ..., log: ..., step: ...}`.
-
-    Args:
-        path: the file.
-        schemas: the annotation of each key of each section.
-        base: params.yaml, whose values the others keep.
-
-    Raises:
-        ValueError: where a key is not one that a search may vary, or a value is not what its section holds.
-    """
-    entries = params.load(path)
-    if not entries:
-        raise ValueError(f"{path} is empty: expected a line such as schedule.learning_rate: [0.001, 0.01]")
-    return {name: _entry(str(name), entry, schemas, base, path) for name, entry in entries.items()}
-
-
 def merged(base: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
     """params.yaml with other values, {"SECTION.KEY": value}."""
     result = dict(base)
@@ -100,7 +79,10 @@ def merged(base: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
 
 def text(space: Space) -> dict[str, Any]:
     """The space as JSON holds it: what makes it another."""
-    return {name: entry._asdict() for name, entry in sorted(space.items())}
+    return {
+        name: {field: value for field, value in entry._asdict().items() if field != "when" or value}
+        for name, entry in sorted(space.items())
+    }
 
 
 def same_values(one: dict[str, Any], other: dict[str, Any]) -> bool:
@@ -111,45 +93,3 @@ def same_values(one: dict[str, Any], other: dict[str, Any]) -> bool:
 def varies(entry: Choice | Range) -> bool:
     """Whether there is more than one value to try."""
     return isinstance(entry, Range) or len(entry.values) > 1
-
-
-def _entry(name: str, entry: Any, schemas: dict[str, Any], base: dict[str, Any], path: str | Path) -> Choice | Range:
-    section, _, key = name.partition(".")
-    if section not in SECTIONS:
-        nearest = difflib.get_close_matches(section, SECTIONS, n=1)
-        hint = f"did you mean {nearest[0]}?" if nearest else f"expected one of {', '.join(SECTIONS)}"
-        raise ValueError(f"{path}: {name} is not in a section that a search varies: {hint}")
-    hints = schemas[section]
-    if key not in hints:
-        raise ValueError(f"{path}: {params.unknown_key(section, key, list(hints))}")
-    result = _choice(name, entry, path) if isinstance(entry, list) else _range(name, entry, hints[key], path)
-    for value in result.values if isinstance(result, Choice) else (result.low, result.high):
-        params.check(section, base[section] | {key: value}, hints, path)
-    return result
-
-
-def _choice(name: str, values: list[Any], path: str | Path) -> Choice:
-    if len({json.dumps(value) for value in values}) < max(len(values), 1):
-        raise ValueError(f"{path}: {name} is {values!r}: expected a list of different values")
-    return Choice(values)
-
-
-def _range(name: str, entry: Any, hint: Any, path: str | Path) -> Range:
-    kind = (get_args(hint) or (hint,))[0]
-    expected = "expected a list of values"
-    if kind in (int, float):
-        expected += (
-            f", or {{low: ..., high: ...}} with {'integers' if kind is int else 'numbers'}, low below high, and "
-        )
-        expected += "log: true (low above 0)" + (" or step: N" if kind is int else "")
-    numbers = (int,) if kind is int else (int, float)
-    known = {"low", "high", "log"} | ({"step"} if kind is int else set())
-    if kind not in (int, float) or not isinstance(entry, dict) or not {"low", "high"} <= set(entry) <= known:
-        raise ValueError(f"{path}: {name} is {entry!r}: {expected}")
-    low, high, log, step = entry["low"], entry["high"], entry.get("log", False), entry.get("step", 1)
-    valid = all(type(value) in numbers for value in (low, high)) and type(log) is bool and type(step) is int
-    if not valid or low >= high or (log and (low <= 0 or step != 1)) or step < 1:
-        raise ValueError(f"{path}: {name} is {entry!r}: {expected}")
-    if kind is int and not log:
-        high = low + (high - low) // step * step
-    return Range(kind(low), kind(high), step, log, kind is int)

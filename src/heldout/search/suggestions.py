@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from heldout.search import conditions
 from heldout.search.journal import Trial
 from heldout.search.space import Choice, Range, Space
 
@@ -45,20 +46,23 @@ def seed_of(*key: int) -> int:
 
 def _random(space: Space, history: list[Trial], seed: int, number: int, against: str) -> dict[str, Any]:
     rng = np.random.default_rng(seed)
-    return {name: entry.at(rng.random()) for name, entry in sorted(space.items())}
+    # A position for every key, so that what one of them decides moves no other.
+    positions = {name: rng.random() for name in sorted(space)}
+    return conditions.resolve(space, lambda name: space[name].at(positions[name]))
 
 
 def _evolution(space: Space, history: list[Trial], seed: int, number: int, against: str) -> dict[str, Any]:
     """Real et al., Regularized Evolution for Image Classifier Architecture Search (2019): the best of a few drawn from
-    the youngest, with one value mutated; the oldest die, however good they are."""
+    the youngest, with one value mutated; the oldest die, however good they are. Keys that the parent lacked are random."""
     if len(history) < POPULATION:
         return _random(space, history, seed, number, against)
     rng = np.random.default_rng(seed)
     alive = history[-POPULATION:]
     drawn = [alive[index] for index in sorted(rng.choice(len(alive), TOURNAMENT, replace=False))]
     parent = max(drawn, key=lambda trial: (not trial.failed, trial.val_accuracy, -trial.val_loss))
-    name = sorted(space)[rng.integers(len(space))]
-    return parent.params | {name: space[name].mutate(parent.params[name], rng)}
+    name = sorted(parent.params)[rng.integers(len(parent.params))]
+    values = parent.params | {name: space[name].mutate(parent.params[name], rng)}
+    return conditions.resolve(space, lambda name: values[name] if name in values else space[name].at(rng.random()))
 
 
 def _tpe(space: Space, history: list[Trial], seed: int, number: int, against: str) -> dict[str, Any]:
@@ -95,28 +99,31 @@ def frozen(trial: Trial, space: Space, values: list[float], **attributes: Any) -
     return optuna.trial.create_trial(
         state=optuna.trial.TrialState.PRUNED if pruned else optuna.trial.TrialState.COMPLETE,
         values=None if pruned else values,
-        params={name: _encode(entry, trial.params[name]) for name, entry in sorted(space.items())},
-        distributions=_distributions(space),
+        params={name: _encode(space[name], value) for name, value in sorted(trial.params.items())},
+        distributions={name: _distribution(space[name]) for name in sorted(trial.params)},
         intermediate_values=reached,
         **attributes,
     )
 
 
 def _asked(study: Any, space: Space) -> dict[str, Any]:
-    asked = study.ask(_distributions(space)).params
-    return {
-        name: json.loads(asked[name]) if isinstance(entry, Choice) else entry.rounded(asked[name])
-        for name, entry in sorted(space.items())
-    }
+    """What its sampler suggests, a key after another, as Optuna's users write it ("define by run")."""
+    asked = study.ask()
 
+    def choose(name: str) -> Any:
+        entry = space[name]
+        if isinstance(entry, Choice):  # a list is no choice of Optuna's, a text is
+            return json.loads(asked.suggest_categorical(name, [_encode(entry, value) for value in entry.values]))
+        if entry.integer:
+            return asked.suggest_int(name, int(entry.low), int(entry.high), step=entry.step, log=entry.log)
+        return entry.rounded(asked.suggest_float(name, entry.low, entry.high, log=entry.log))
 
-def _distributions(space: Space) -> dict[str, Any]:
-    return {name: _distribution(entry) for name, entry in sorted(space.items())}
+    return conditions.resolve(space, choose)
 
 
 def _distribution(entry: Choice | Range) -> Any:
     distributions = load_optuna().distributions
-    if isinstance(entry, Choice):  # a list is no choice of Optuna's, a text is
+    if isinstance(entry, Choice):
         return distributions.CategoricalDistribution([json.dumps(value) for value in entry.values])
     if entry.integer:
         return distributions.IntDistribution(int(entry.low), int(entry.high), log=entry.log, step=entry.step)
