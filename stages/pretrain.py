@@ -35,9 +35,8 @@ def main(train: str, train_csv: str, unlabelled_csv: str, folder: str, pretrain_
         pool_digest, count = images_of_pool.digest(), len(images_of_pool)
         print(f"pretrain: {network.count_params():,} parameters, {count:,} images, ", end="")
         print(f"{count - len(train_images):,} of them without a label", flush=True)
-        checkpoint = Checkpoint(
-            checkpoint_path(digest, seed, settings, view_settings, architecture, hardware, environment, pool_digest)
-        )
+        inputs = (digest, seed, settings, view_settings, architecture, hardware, environment, pool_digest)
+        checkpoint = Checkpoint(checkpoint_path(*inputs), "pretrain")
         folds = components.of_images(manifest.read(train_csv), train_images.ids)
         history = pretrain.pretrain(
             network, images_of_pool, train_images.labels, folds, view_settings, seed, strategy, checkpoint, **settings

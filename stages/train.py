@@ -20,10 +20,10 @@ def main(train: str, val: str, classes_txt: str, start: str, folder: str, train_
     """Write the best epoch's weights, what is needed to build the network again, and how training went."""
     digest = code.check(__file__)
     params.check_versions("tensorflow", "keras", "numpy", "opencv-python-headless")
-    if params.section("train", fit.fit)["head"] == "logistic":
+    settings = params.section("train", fit.fit)
+    if settings["head"] == "logistic":
         params.check_versions("scikit-learn", "scipy")
     seed = params.scalar("seed")
-    settings = params.section("train", fit.fit)
     sections = {
         "augment": params.section("augment", augment.augment_batch),
         "optimizer": params.section("optimizer", optimization.make_optimizer),

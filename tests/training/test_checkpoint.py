@@ -18,7 +18,7 @@ from test_fit import TECHNIQUES
 from training_runs import ARCHITECTURE, CHECKPOINT, PARAMS, mean_loss, merged, same_weights, train, untrained
 
 from heldout.data import shards
-from heldout.networks import build
+from heldout.networks import build, encoder, frozen
 from heldout.training import fit, optimization
 from heldout.training.checkpoint import Checkpoint, checkpoint_path
 
@@ -87,7 +87,7 @@ def test_a_second_phase_trains_the_top_layers_and_resumes(images, monkeypatch):
     def new_model() -> keras.Model:
         keras.utils.set_random_seed(0)
         model = build.build((32, 32, 3), 3, **architecture)
-        for layer in build.pretrained_part(model).layers:
+        for layer in frozen.pretrained_part(model).layers:
             if isinstance(layer, keras.layers.BatchNormalization):
                 layer.gamma.assign(np.full(layer.gamma.shape, 5.0))  # else nothing of the image reaches the output
         return model
@@ -105,7 +105,7 @@ def test_a_second_phase_trains_the_top_layers_and_resumes(images, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(fit.EarlyStopping, "on_train_end", lambda self, logs=None: None)  # leave the last weights
         last_model = run()[1]
-    before, after = build.pretrained_part(new_model()), build.pretrained_part(last_model)
+    before, after = frozen.pretrained_part(new_model()), frozen.pretrained_part(last_model)
     moved = [
         not same_weights(old.get_weights(), new.get_weights())
         for old, new in zip(before.layers, after.layers, strict=True)
@@ -135,6 +135,53 @@ def test_a_second_phase_trains_the_top_layers_and_resumes(images, monkeypatch):
         assert mean_loss(kept, images) == pytest.approx(worse["val_loss"].min(), rel=1e-4)
     else:
         pytest.fail(f"the second phase was to make it worse: {worse}")
+
+
+def test_the_top_of_a_frozen_encoder_trains_in_the_second_phase_and_resumes(images, tmp_path, monkeypatch):
+    """First what follows the encoder alone, then its top layers with it: neither the rest nor any statistic moves."""
+    architecture = ARCHITECTURE | {"architecture": "resnet", "depth": 8}
+    given = untrained(images, seed=7, **architecture)
+    encoder.save(encoder.encoder(given), architecture, tmp_path)
+    layers = 8  # of the last block
+    two_phases = {"fine_tune": {"epochs": 2, "layers": layers, "learning_rate": 0.01}}
+
+    def run() -> tuple[pd.DataFrame, keras.Model]:
+        model = untrained(images, **architecture)
+        encoder.transfer(model, architecture, str(tmp_path), start="models/encoder", frozen=True)
+        return train(model, images, two_phases), model
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fit.EarlyStopping, "on_train_end", lambda self, logs=None: None)  # leave the last weights
+        history, model = run()
+    assert history["learning_rate"].tolist() == pytest.approx([0.003, 0.003, 0.01, 0.01])
+    before, after = encoder.encoder(given).layers, encoder.encoder(model).layers
+    moved = [not same_weights(old.get_weights(), new.get_weights()) for old, new in zip(before, after, strict=True)]
+    expected = [
+        number >= len(after) - layers and isinstance(layer, keras.layers.Conv2D) for number, layer in enumerate(after)
+    ]
+    assert moved == expected and any(moved)
+    CHECKPOINT.unlink(missing_ok=True)
+    whole = run()[1]
+    for last in (1, 2, 3):
+        CHECKPOINT.unlink(missing_ok=True)
+
+        def interrupt(self, epoch, logs=None, last=last):
+            if epoch == last:
+                raise Interrupted
+
+        with monkeypatch.context() as patch:
+            patch.setattr(fit.EarlyStopping, "on_epoch_begin", interrupt)
+            with pytest.raises(Interrupted):
+                run()
+        resumed, resumed_model = run()
+        assert resumed.equals(history)
+        assert same_weights(whole.get_weights(), resumed_model.get_weights())
+
+
+def test_what_nothing_is_frozen_in_cannot_be_fine_tuned(images):
+    with pytest.raises(ValueError, match="resnet, which has no pretrained layers .* transfer.frozen true") as caught:
+        train(untrained(images, architecture="resnet", depth=8), images, {"fine_tune": {"epochs": 1}})
+    assert "\n" not in str(caught.value)
 
 
 def test_a_kill_while_the_checkpoint_is_written_leaves_the_one_before(images, monkeypatch):

@@ -45,6 +45,15 @@ SAME_MATHEMATICS = {
         "sections": {"augment": {"mixup": 0, "cutmix": 0}, "train": {"views": 2}, "schedule": {"learning_rate": 0.1}},
         "frozen": True,
     },
+    "text": {  # an embedding's gradient comes as rows; a replica may hold images that all lost their text
+        "sections": {
+            "augment": {"mixup": 0, "cutmix": 0},
+            "train": {"gradient_accumulation_steps": 2},
+            "optimizer": {"name": "adamw", "global_clipnorm": 0.5},
+        },
+        "text": {"method": "hashed", "buckets": 64, "length": 8},
+        "modality_dropout": {"text": 0.3, "image": 0.3},
+    },
 }
 CASES: dict[str, dict] = SAME_MATHEMATICS | {
     "float16": {"sections": {"hardware": {"precision": "mixed_float16"}, "optimizer": {"global_clipnorm": 1.0}}},
@@ -65,7 +74,8 @@ def run(case: str, strategy: str, process: str, checkpoint: str = "") -> Run:
         "checkpoint": checkpoint or f"{name} checkpoint.npz",
         "architecture": ARCHITECTURE | CASES[case].get("architecture", {}),
         "frozen": CASES[case].get("frozen", False),
-        "sections": merged(SECTIONS, CASES[case].get("sections", {}), {"hardware": {"strategy": strategy}}),
+        "sections": merged(SECTIONS, CASES[case].get("sections", {}), {"hardware": {"strategy": strategy}})
+        | {name: CASES[case][name] for name in ("text", "modality_dropout") if name in CASES[case]},
     }
 
 
@@ -112,9 +122,11 @@ def largest_difference(first: dict[str, np.ndarray], second: dict[str, np.ndarra
 
 
 def write_images() -> None:
-    """24 photos as shards, in the current folder."""
+    """24 photos and their texts as shards, in the current folder."""
     write_photos()
-    write_shards(scan(), "data/train", image_size=[16, 16])
+    rows = scan()
+    texts = [f"one of {number % 5}, a {label}" for number, label in enumerate(rows["label"])]
+    write_shards(rows.assign(text=texts), "data/train", texts=True, image_size=[16, 16])
 
 
 def train_all(folder: Path) -> None:

@@ -98,7 +98,7 @@ def test_views_are_the_augmentations_of_the_first_epochs(network, images):
 def test_other_weights_have_other_features(network, images):
     computed = extractor(network).of_images(images)
     other = fresh()
-    kernel = build.pretrained_part(other).variables[0]
+    kernel = frozen.pretrained_part(other).variables[0]
     kernel.assign(kernel * 1.5)
     found = frozen.fingerprint(frozen.parts(other).backbone, MOBILE, {})
     assert found != frozen.fingerprint(frozen.parts(network).backbone, MOBILE, {})

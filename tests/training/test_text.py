@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import scan, write_shards
-from training_runs import ARCHITECTURE, CLASS_NAMES, PARAMS, merged, same_weights
+from training_runs import ARCHITECTURE, CHECKPOINT, CLASS_NAMES, PARAMS, merged, same_weights
 
 from heldout.augmentation import augment
 from heldout.data import shards
@@ -17,7 +17,7 @@ from heldout.export import calibrate, exam, export, files, predict
 from heldout.export.sources import Sources
 from heldout.networks import build, tokenizer
 from heldout.networks.batch_norm import BatchNormalization
-from heldout.training import batches, fit, modality_dropout
+from heldout.training import batches, fit, modality_dropout, optimization
 from heldout.training.checkpoint import Checkpoint
 
 with fit.suppress_native_stderr():
@@ -45,9 +45,8 @@ def untrained(images) -> keras.Model:
 def train(images, *changes) -> keras.Model:
     sections = merged({"train": {"epochs": 3}}, *changes) | {"text": TEXT, "modality_dropout": DROPOUT}
     settings, model = sections.pop("train"), untrained(images)
-    checkpoint = Checkpoint(Path(".dvc/state/run.npz"))
     strategy = fit.tf.distribute.get_strategy()
-    fit.fit(model, images, images, CLASS_NAMES, sections, 0, strategy, checkpoint, **settings)
+    fit.fit(model, images, images, CLASS_NAMES, sections, 0, strategy, Checkpoint(CHECKPOINT), **settings)
     return model
 
 
@@ -81,6 +80,29 @@ def test_accumulated_batches_train_an_embedding_as_one_does(images):
         assert first == pytest.approx(second, abs=1e-5)
     assert not same_weights(whole.get_weights(), untrained(images).get_weights())
     assert same_weights(whole.get_weights(), train(images, sgd, {"train": {"batch_size": 8}}).get_weights())
+
+
+def test_a_run_with_texts_that_is_killed_within_an_epoch_ends_in_the_same_bytes(images, monkeypatch):
+    """What is dropped of an image or its text is a function of the pass, so that a resumed run drops the same."""
+    often = {"train": {"checkpoint_every": 1, "checkpoint_unit": "steps"}, "optimizer": {"name": "adamw"}}
+    whole = train(images, often)
+    CHECKPOINT.unlink(missing_ok=True)
+    silent = optimization.LearningRate.on_train_batch_end
+    for last in (1, 4, 6):  # of steps of three an epoch
+        count = Checkpoint(CHECKPOINT).progress()
+        begun = count.epoch * 3 + count.step if count else 0
+        steps = iter(range(begun, last + 1))
+
+        def interrupt(self, batch, logs=None, steps=steps, last=last):
+            silent(self, batch, logs)
+            if next(steps) == last:
+                raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(optimization.LearningRate, "on_train_batch_end", interrupt)
+            train(images, often)
+        assert CHECKPOINT.is_file()
+    assert same_weights(train(images, often).get_weights(), whole.get_weights())
 
 
 @pytest.mark.slow

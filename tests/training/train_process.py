@@ -54,7 +54,8 @@ def train(run: dict[str, Any], strategy: tf.distribute.Strategy) -> None:
     """One run, and its weights and history in a file."""
     images = Images("data/train")
     with strategy.scope():
-        model = build.build(images.image_shape, 3, BatchNormalization, **run["architecture"])
+        text = run["sections"].get("text")
+        model = build.build(images.image_shape, 3, BatchNormalization, text, **run["architecture"])
         encoder.encoder(model).trainable = not run["frozen"]
     settings = run["sections"].pop("train")
     checkpoint = Checkpoint(Path(run["checkpoint"]))

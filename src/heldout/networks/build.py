@@ -100,29 +100,6 @@ def build(
     return keras.Model(inputs, classifier(x), name=architecture.lower())
 
 
-def pretrained_part(model: keras.Model) -> keras.Model:
-    """The network of keras.applications within a model from `build`.
-
-    Raises:
-        ValueError: where it has none.
-    """
-    networks = [layer for layer in model.layers if isinstance(layer, keras.Model)]
-    if not networks:
-        raise ValueError(
-            f"model.architecture is {model.name}, which has no pretrained layers to fine-tune: expected a network of "
-            "keras.applications, or fine_tune.epochs 0"
-        )
-    return networks[0]
-
-
-def unfreeze(network: keras.Model, num_layers: int) -> None:
-    """Let the top layers of a network train, so many, counted from its output; its batch normalization stays frozen."""
-    network.trainable = True
-    for number, layer in enumerate(reversed(network.layers)):
-        if number >= num_layers or isinstance(layer, layers.BatchNormalization):
-            layer.trainable = False
-
-
 def load(description: dict[str, Any], weights: str) -> keras.Model:
     """The trained model that models/model.json describes, with its weights.
 

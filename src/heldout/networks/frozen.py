@@ -6,10 +6,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from heldout.core.process import suppress_native_stderr
-from heldout.networks import build
+from heldout.networks import build, encoder
 
 with suppress_native_stderr():
     import keras
+    from keras import layers
 
 POOLING = ("average", "flatten")  # layers of `build.build`, which part the two
 # Of the section `model`: what features depend on, beside weights.
@@ -31,6 +32,32 @@ def parts(model: keras.Model) -> Parts | None:
     if backbone.trainable_variables:
         return None
     return Parts(backbone, keras.Model([pooling.output, *model.inputs[1:]], model.output, name="head"))
+
+
+def pretrained_part(model: keras.Model) -> keras.Model:
+    """The network within a model from `build.build` whose weights it began with: one of keras.applications, or an
+    encoder of the stage `pretrain` while it is frozen.
+
+    Raises:
+        ValueError: where it has none.
+    """
+    networks = [layer for layer in model.layers if isinstance(layer, keras.Model)]
+    if networks:
+        return networks[0]
+    if parts(model) is None:
+        raise ValueError(
+            f"model.architecture is {model.name}, which has no pretrained layers to fine-tune: expected a network of "
+            "keras.applications, an encoder of the stage pretrain with transfer.frozen true, or fine_tune.epochs 0"
+        )
+    return encoder.encoder(model)
+
+
+def unfreeze(network: keras.Model, num_layers: int) -> None:
+    """Let the top layers of a network train, so many, counted from its output; its batch normalization stays frozen."""
+    network.trainable = True
+    # Each by itself: a new model over frozen layers is trainable already, and to say so again does nothing (Keras 3.15).
+    for number, layer in enumerate(reversed(network.layers)):
+        layer.trainable = number < num_layers and not isinstance(layer, layers.BatchNormalization)
 
 
 def fingerprint(backbone: keras.Model, architecture: dict[str, Any], environment: dict[str, Any]) -> dict[str, Any]:

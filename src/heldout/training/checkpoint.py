@@ -53,10 +53,14 @@ class Checkpoint:
     `BackupAndRestore` loses seeds, the plateau and early stopping (Keras 3.15). Here: every variable of the model, the
     seeds of dropout among them, and of the optimizer; every number, and list of arrays, that the callbacks hold; and
     how far training is. The order and augmentation of images come from (seed, epoch, row), so they need no state.
+
+    Args:
+        path: of the file.
+        stage: whose training it is, for what is printed.
     """
 
-    def __init__(self, path: Path):
-        self.path = path
+    def __init__(self, path: Path, stage: str = "train"):
+        self.path, self.stage = path, stage
 
     def progress(self) -> Progress | None:
         """How far training was; None where there is no checkpoint."""
@@ -122,7 +126,7 @@ class Checkpoint:
                 arrays = {name: stored[name] for name in names or stored.files}
             return arrays | json.loads(str(arrays.pop("metadata")))
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-            print(f"train: {self.path} is corrupt: starting from epoch 1")
+            print(f"{self.stage}: {self.path} is corrupt: starting from epoch 1")
             self.path.unlink()
             return None
 

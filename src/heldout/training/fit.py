@@ -8,7 +8,7 @@ from pydantic import Field
 
 from heldout.core.process import suppress_native_stderr
 from heldout.data.shards import Images
-from heldout.networks import build, devices, frozen, tokenizer
+from heldout.networks import devices, frozen, tokenizer
 from heldout.training import batches, features, linear_probe, loop, modality_dropout, monitoring, optimization, steps
 from heldout.training.checkpoint import Checkpoint, Progress
 from heldout.training.features import Features
@@ -118,7 +118,7 @@ def fit(
     rows: list[dict[str, float]] = []
     for number, phase in enumerate([Phase(epochs), *fine_tune_phase(model, **sections["fine_tune"])]):
         if phase.layers:
-            build.unfreeze(build.pretrained_part(model), phase.layers)
+            frozen.unfreeze(frozen.pretrained_part(model), phase.layers)
         saved = checkpoint.progress()
         if saved and number < saved.phase:
             rows = saved.rows[: saved.first]
@@ -207,11 +207,11 @@ def fine_tune_phase(
         learning_rate: the highest of the phase.
 
     Raises:
-        ValueError: where the model has no pretrained layers.
+        ValueError: where the model has no pretrained layers that are frozen.
     """
     if not epochs:
         return []
-    build.pretrained_part(model)
+    frozen.pretrained_part(model)
     return [Phase(epochs, learning_rate, layers)]
 
 

@@ -87,7 +87,8 @@ class Loop:
         saved = checkpoint.progress()
         if saved and saved.phase == progress.phase:
             progress = checkpoint.restore(self.model, callbacks)
-            print(f"train: resuming from checkpoint (epoch {progress.epoch + 1}, step {progress.step})", flush=True)
+            where = f"epoch {progress.epoch + 1}, step {progress.step}"
+            print(f"{checkpoint.stage}: resuming from checkpoint ({where})", flush=True)
         if not steps.workers_agree(self.strategy, progress.epoch * train.steps + progress.step):
             raise ValueError(
                 f"this worker would resume in epoch {progress.epoch + 1}, others elsewhere: "
