@@ -16,6 +16,8 @@ LEFT_OUT := $(filter-out $(FAST),$(patsubst %/,%,$(filter-out tests/__pycache__/
 # A copied or moved clone would run the commands, and import the code, of the folder in which its .venv was made.
 MOVED := $(shell sed -n 's/^command = .* -m venv //p' $(VENV)/pyvenv.cfg 2>/dev/null | \
 	{ read -r made; test -z "$$made" || test "$$made" = "$$(pwd -P)/$(VENV)" || echo yes; })
+# Of benchmarks, that what they call is there, as it is called.
+MYPY_BENCHMARKS := MYPYPATH=src:benchmarks mypy --allow-untyped-defs --disable-error-code arg-type benchmarks
 VERSIONS := ai-edge-litert|jinja2|keras|matplotlib|mlxtend|numpy|onnx|onnxruntime|opencv-python-headless|pillow|scikit-learn|scipy|tensorflow|tf2onnx
 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
@@ -44,7 +46,7 @@ test-fast: $(READY)  ## run the tests that take under a minute (it says what it 
 	@echo "test-fast left out: $(LEFT_OUT) and what is marked slow (TensorFlow, whole pipelines in DVC repositories): make test"
 
 lint: $(READY)  ## format, lint, types, whether the lists that follow from the stages are as written, and GitHub's workflows
-	@ruff format --check . && ruff check . && mypy && python -m heldout graph --check && zizmor --offline --quiet .github/workflows
+	@ruff format --check . && ruff check . && mypy && $(MYPY_BENCHMARKS) && python -m heldout graph --check && zizmor --offline --quiet .github/workflows
 
 format: $(READY)  ## format the code and sort its imports
 	@ruff check --select I --fix --quiet . && ruff format .

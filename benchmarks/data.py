@@ -22,20 +22,14 @@ import cv2
 import numpy as np
 import pandas as pd
 import yaml
+from results import SECTIONS
 
 from heldout.core import array_cache
 from heldout.data import decode_cache, image_info, images, index, preprocess, shards
 from heldout.data.listing.files import ImageFile
 
 ROOT = Path(__file__).resolve().parents[1]
-EXACT = {
-    "image_size": [150, 150],
-    "channels": 3,
-    "resize": "squash",
-    "interpolation": "area",
-    "pad_color": [0, 0, 0],
-    "fast_decode": False,
-}
+EXACT = SECTIONS["preprocess"] | {"image_size": [150, 150]}
 FAST = EXACT | {"fast_decode": True}
 RUNS = 12
 rows: list[dict] = []
@@ -93,6 +87,7 @@ def make_tiles(photos: list[str], folder: Path, count: int, side: int = 64) -> N
     while made < count:
         for photo in photos:
             pixels = cv2.imdecode(np.fromfile(photo, np.uint8), cv2.IMREAD_COLOR)
+            assert pixels is not None, photo
             random = np.random.default_rng([made, 1])
             for _ in range(min(16, count - made)):
                 y, x = (int(random.integers(0, max(1, length - side))) for length in pixels.shape[:2])
@@ -113,14 +108,8 @@ def manifest_of(paths: list[str]) -> pd.DataFrame:
 
 
 def scan(folder: Path) -> pd.DataFrame:
-    settings = {
-        "layout": "classes",
-        "group_pattern": "",
-        "captions": False,
-        "on_problem": "skip",
-        "on_conflict": "keep",
-    }
-    return index.scan(dir=str(folder), class_depth=1, max_megapixels=100, unlabelled="", **settings)[0]
+    settings = {"dir": str(folder), "layout": "classes", "on_problem": "skip", "on_conflict": "keep"}
+    return index.scan(**SECTIONS["data"] | settings).images
 
 
 def build(table: pd.DataFrame, settings: dict, folder: Path, threads: int | None = None) -> int:

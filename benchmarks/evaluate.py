@@ -86,7 +86,7 @@ def measure(folder: Path, num_classes: int) -> None:
 def peak_memory() -> float:
     """In MB, of this process since its start (ru_maxrss begins with what the parent had)."""
     status = Path("/proc/self/status").read_text(encoding="utf-8")
-    return int(re.search(r"VmHWM:\s+(\d+)", status).group(1)) / 1024
+    return int(re.findall(r"VmHWM:\s+(\d+)", status)[0]) / 1024
 
 
 def git_cost(n: int) -> None:

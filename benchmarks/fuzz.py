@@ -73,7 +73,7 @@ def outcome(content: bytes, path: Path) -> tuple[str, str]:
 
 def peak() -> int:
     """Bytes of memory that this process had at most: of its own, where ru_maxrss counts the parent's."""
-    return int(re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[1]) * 1024
+    return int(re.findall(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[0]) * 1024
 
 
 def child(first: int, count: int) -> None:

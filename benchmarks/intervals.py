@@ -52,7 +52,9 @@ def all_scores(probabilities: np.ndarray, labels: np.ndarray, groups: np.ndarray
     table = metrics.predictions(np.arange(len(labels)), labels, probabilities, names)
     scores = metrics.table_scores(table.assign(group=groups.astype(str)), NUM_CLASSES, top_k=2)
     scores["brier_score"] = metrics.brier_score(probabilities, labels, groups)
-    scores["macro_auc"] = metrics.macro_auc(probabilities, labels, groups)
+    macro_auc = metrics.macro_auc(probabilities, labels, groups)
+    assert macro_auc  # every class has images
+    scores["macro_auc"] = macro_auc
     return {name: interval for name, interval in scores.items() if not name.startswith("calibrated")}
 
 

@@ -96,7 +96,8 @@ def sign_features(folder: Path, weights: Path) -> tuple[np.ndarray, Predict]:
     parts = []
     for start in range(0, len(rows), 32):
         paths = [str(folder / row["path"]) for row in rows[start : start + 32]]
-        photos = [cv2.resize(cv2.imread(path)[..., ::-1], (128, 128), interpolation=cv2.INTER_AREA) for path in paths]
+        read = [cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR_RGB) for path in paths]
+        photos = [cv2.resize(np.asarray(photo), (128, 128), interpolation=cv2.INTER_AREA) for photo in read]
         parts.append(network.predict_on_batch(np.stack(photos).astype(np.float32) / 127.5 - 1))
     features = StandardScaler().fit_transform(np.concatenate(parts))
     true, groups = np.array([int(row["label"]) for row in rows]), [row["group"] for row in rows]

@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from PIL import Image, ImageDraw, ImageEnhance, ImageOps
+from results import SECTIONS
 
 from heldout.data import image_info, index, near_duplicates, perceptual_hash
 from heldout.data.listing.files import ImageFile
@@ -28,16 +29,7 @@ from heldout.data.listing.files import ImageFile
 ROOT = Path(__file__).resolve().parents[1]
 SETS = {"clothing": "clothing", "signs": "signs/images"}
 TRUE_PAIRS = {("6075b4a5-5b1a-4ce0-aea0-9dbfbca7c35c.jpg", "637a56e4-7fa6-4f75-8859-0f8902461554.jpg")}
-SETTINGS = {
-    "layout": "classes",
-    "class_depth": 1,
-    "group_pattern": "",
-    "captions": False,
-    "on_problem": "error",
-    "on_conflict": "keep",
-    "max_megapixels": 100,
-    "unlabelled": "",
-}
+SETTINGS = SECTIONS["data"] | {"layout": "classes", "on_conflict": "keep"}
 QUALITY = 90
 PARTS = ("original", "copy")  # the folders of the classes
 RUNS = 5
@@ -133,7 +125,7 @@ def recall(folder: Path, photos: dict[str, bytes], kind: str, side: int | None) 
     (folder / "copy").mkdir()
     for name, content in photos.items():
         (folder / "copy" / name).write_bytes(plant(content, kind, side))
-    table = index.scan(dir=str(folder), **SETTINGS)[0]
+    table = index.scan(**SETTINGS | {"dir": str(folder)}).images
     clusters = table.set_index("path")["cluster"]
     original, copy = (clusters[[str(folder / part / name) for name in photos]].to_numpy() for part in PARTS)
     return float(np.mean((original == copy) & (copy != ""))), false_clusters(table)
@@ -153,7 +145,7 @@ def cost(folder: Path) -> tuple[float, float]:
             perceptual_hash.signatures(thumbnails[start : start + image_info.CHUNK])
         near_duplicates.clusters(stored, large)
         searched = time.process_time()
-        index.scan(dir=str(folder), **SETTINGS)
+        index.scan(**SETTINGS | {"dir": str(folder)})
         search.append(searched - started)
         index_cost.append(time.process_time() - searched)
     return min(search), min(index_cost) - min(search)

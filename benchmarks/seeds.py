@@ -74,7 +74,8 @@ def single(accuracies: np.ndarray, pick: np.ndarray) -> bool:
 
 def halves(correct: np.ndarray, groups: np.ndarray | None, pick: np.ndarray) -> bool:
     """Whether the halves of a pick are called different."""
-    return recipes.several_seeds(*np.split(correct[pick], 2), groups).p_value < ALPHA
+    base, head = np.split(correct[pick], 2)
+    return recipes.several_seeds(base, head, groups).p_value < ALPHA
 
 
 def rate(is_different: Callable[[np.ndarray], bool], seeds: int, size: int, draws: int) -> str:
@@ -94,8 +95,8 @@ def worse(base: np.ndarray, head: np.ndarray, groups: np.ndarray | None, k: int,
     generator = np.random.default_rng(0)
     shown = 0
     for _ in range(draws):
-        sides = [runs[generator.permutation(len(runs))[:k]] for runs in (base, head)]
-        difference = recipes.several_seeds(*sides, groups)
+        first, second = (runs[generator.permutation(len(runs))[:k]] for runs in (base, head))
+        difference = recipes.several_seeds(first, second, groups)
         shown += difference.p_value < ALPHA and difference.value < 0
     return f"{100 * shown / draws:.0f} %"
 

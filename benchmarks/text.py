@@ -15,15 +15,17 @@ import shutil
 import tempfile
 import time
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+from results import SECTIONS
 
 from heldout.core.process import suppress_native_stderr
 from heldout.data import components, index, preprocess, shards
 from heldout.data import split as splitting
 from heldout.data.decode_cache import DecodeCache
-from heldout.evaluation import ablation, paired_tests
+from heldout.evaluation import ablation
+from heldout.evaluation.significance import paired_tests
 from heldout.networks import fusion, pretrained, tokenizer
 from heldout.training import modality_dropout
 
@@ -31,13 +33,9 @@ with suppress_native_stderr():
     import keras
 
 SIDE = 160
-DATA: dict[str, Any] = {
-    "layout": "csv", "class_depth": 1, "group_pattern": "", "captions": False, "on_problem": "skip",
-    "on_conflict": "drop", "max_megapixels": 100,
-}  # fmt: skip
-PREPROCESS: dict[str, Any] = {
-    "image_size": [SIDE, SIDE], "channels": 3, "resize": "pad", "interpolation": "linear", "pad_color": [255, 255, 255],
-    "fast_decode": False,
+DATA = SECTIONS["data"] | {"dir": "raw", "layout": "csv", "on_problem": "skip", "on_conflict": "drop"}
+PREPROCESS = SECTIONS["preprocess"] | {
+    "image_size": [SIDE, SIDE], "resize": "pad", "interpolation": "linear", "pad_color": [255, 255, 255],
 }  # fmt: skip
 TEXT = {"buckets": 16384, "length": 128}
 EPOCHS, PATIENCE, LEARNING_RATE, BATCH = 60, 8, 0.001, 32
@@ -77,8 +75,8 @@ def main() -> None:
                 right.setdefault(name, []).append(values)
     test_groups = data.groups[data.rows["test"]]
     print(f"{'':24}{'mean':>8}  by seed")
-    for name, values in right.items():
-        print(f"{name:24}{np.mean(values):8.3f}  {' '.join(f'{value.mean():.3f}' for value in values)}")
+    for name, by_seed in right.items():
+        print(f"{name:24}{np.mean(by_seed):8.3f}  {' '.join(f'{value.mean():.3f}' for value in by_seed)}")
     for base in ("image", "text", "both, without the text", "both, shuffled text"):
         print(difference("both", base, right, test_groups))
 
@@ -92,9 +90,9 @@ def copy(folder: Path, to: Path) -> None:
 
 def read(weights: str) -> Data:
     """Index, split and preprocess raw/; the features of the frozen network."""
-    table = index.scan(dir="raw", **DATA).images
+    table = index.scan(**DATA).images
     component = components.label(table)
-    splits, _ = splitting.assign(table, method="hash", val=0.15, test=0.15, seed=0, on_leak="error")
+    splits, _ = splitting.assign(table, **SECTIONS["split"])
     table = table.assign(split=splits, component=component).drop_duplicates(["id", "label"])
     table = table.sort_values(["id", "label"], ignore_index=True)
     preprocess.write_shards(table, "shards", DecodeCache(PREPROCESS), texts=True, **PREPROCESS)

@@ -14,6 +14,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -155,7 +156,7 @@ def compare_large(work: Path, turns: int) -> None:
     report(f"images of {size:.1f} times the memory: images per second", limited / unlimited, baseline)
 
 
-PARTS = {
+PARTS: dict[str, Callable[[Path, int], None]] = {
     "warp": compare_warp,
     **{case: partial(compare, case) for case in CASES},
     "memory": compare_memory,

@@ -60,8 +60,10 @@ def main(folder: str, seeds: int) -> None:
             path = Path(folder, f"{name}{ending}.npz")
             if path.is_file():
                 continue
-            parts = [Digits(pixels[part], labels[part]) for part in (chosen, val, test)]
-            probabilities = np.array([run(seed, strategy, *parts, changed) for seed in range(seeds)], np.float16)
+            first, second, third = (Digits(pixels[part], labels[part]) for part in (chosen, val, test))
+            probabilities = np.array(
+                [run(seed, strategy, first, second, third, changed) for seed in range(seeds)], np.float16
+            )
             accuracies = (probabilities.argmax(axis=-1) == labels[test]).mean(axis=1)
             print(f"{path.stem}: accuracy {accuracies.mean():.4f}, sd {accuracies.std(ddof=1):.4f}", flush=True)
             np.savez_compressed(path, probabilities=probabilities, labels=labels[test])

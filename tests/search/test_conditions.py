@@ -7,7 +7,7 @@ from conftest import ROOT
 from searches import BASE, search
 
 from heldout.commands import schemas
-from heldout.search import charts, conditions, rounds, space_file, summary
+from heldout.search import charts, conditions, space_file, summary
 from heldout.search import space as spaces
 from heldout.search.journal import Trial
 from heldout.search.rounds import Arm, Plan
@@ -148,7 +148,10 @@ ARCHITECTURE = "model.architecture: [cnn, resnet]\n"
     [
         (ARCHITECTURE + "model.depth: {low: 8, high: 20, when: {model.architecture: resnett}}", '"resnett": expected'),
         (ARCHITECTURE + "model.depth: {low: 8, high: 20, when: {model.architecture: []}}", "expected one or more"),
-        (ARCHITECTURE + "model.depth: {low: 8, high: 20, when: {model.architectur: resnet}}", "mean model.architecture"),
+        (
+            ARCHITECTURE + "model.depth: {low: 8, high: 20, when: {model.architectur: resnet}}",
+            "mean model.architecture",
+        ),
         ("model.depth: {low: 8, high: 20, when: {model.architecture: resnet}}", "has no list of values here"),
         ("model.width: {low: 1, high: 2}\nmodel.depth: {values: [8], when: {model.width: 1}}", "has no list of values"),
         (ARCHITECTURE + "model.depth: {values: [8], when: resnet}", "expected {SECTION.KEY: value"),

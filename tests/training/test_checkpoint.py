@@ -179,7 +179,7 @@ def test_the_top_of_a_frozen_encoder_trains_in_the_second_phase_and_resumes(imag
 
 
 def test_what_nothing_is_frozen_in_cannot_be_fine_tuned(images):
-    with pytest.raises(ValueError, match="resnet, which has no pretrained layers .* transfer.frozen true") as caught:
+    with pytest.raises(ValueError, match=r"resnet, which has no pretrained layers .* transfer.frozen true") as caught:
         train(untrained(images, architecture="resnet", depth=8), images, {"fine_tune": {"epochs": 1}})
     assert "\n" not in str(caught.value)
 

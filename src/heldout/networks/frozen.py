@@ -55,7 +55,7 @@ def pretrained_part(model: keras.Model) -> keras.Model:
 def unfreeze(network: keras.Model, num_layers: int) -> None:
     """Let the top layers of a network train, so many, counted from its output; its batch normalization stays frozen."""
     network.trainable = True
-    # Each by itself: a new model over frozen layers is trainable already, and to say so again does nothing (Keras 3.15).
+    # Each by itself: to a new model over frozen layers, saying that it is trainable does nothing (Keras 3.15).
     for number, layer in enumerate(reversed(network.layers)):
         layer.trainable = number < num_layers and not isinstance(layer, layers.BatchNormalization)
 

@@ -2,6 +2,8 @@
 
 import json
 import math
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,10 +13,11 @@ MUTATION = 0.2  # standard deviation of a range's mutation, as a part of the ran
 
 
 class Choice(NamedTuple):
-    """Values to choose from, of any type that YAML has; `when`: {key: the values of it that a trial with this one has}."""
+    """Values to choose from, of any type that YAML has; `when`: {key: those of its values that a trial with this key
+    has}."""
 
     values: list[Any]
-    when: dict[str, list[Any]] = {}
+    when: Mapping[str, list[Any]] = MappingProxyType({})
 
     def at(self, position: float) -> Any:
         """The value at a position in [0, 1)."""
@@ -35,7 +38,7 @@ class Range(NamedTuple):
     step: int
     log: bool
     integer: bool
-    when: dict[str, list[Any]] = {}
+    when: Mapping[str, list[Any]] = MappingProxyType({})
 
     def at(self, position: float) -> float | int:
         """The value at a position in [0, 1)."""

@@ -53,7 +53,8 @@ def _random(space: Space, history: list[Trial], seed: int, number: int, against:
 
 def _evolution(space: Space, history: list[Trial], seed: int, number: int, against: str) -> dict[str, Any]:
     """Real et al., Regularized Evolution for Image Classifier Architecture Search (2019): the best of a few drawn from
-    the youngest, with one value mutated; the oldest die, however good they are. Keys that the parent lacked are random."""
+    the youngest, with one value mutated; the oldest die, however good they are. What the parent lacked is
+    random."""
     if len(history) < POPULATION:
         return _random(space, history, seed, number, against)
     rng = np.random.default_rng(seed)
