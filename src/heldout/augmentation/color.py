@@ -27,7 +27,7 @@ def adjust_color(
         mean = pixels.mean(axis=(1, 2, 3), keepdims=True)
         pixels = mean + (pixels - mean) * column(contrast)
     if saturation is not None and images.shape[-1] == 3:
-        gray = (pixels * GRAY_WEIGHTS).sum(axis=-1, keepdims=True)
+        gray = _gray(pixels)
         pixels = gray + (pixels - gray) * column(saturation)
     return np.clip(np.rint(pixels), 0, 255).astype(np.uint8)
 
@@ -58,8 +58,16 @@ def drop_color(images: np.ndarray, chosen: np.ndarray) -> np.ndarray:
     """
     if images.shape[-1] != 3:
         return images
-    gray = np.rint((images * GRAY_WEIGHTS).sum(axis=-1, keepdims=True)).astype(np.uint8)
-    return np.where(chosen[:, None, None, None], gray, images)
+    result = images.copy()
+    result[chosen] = np.rint(_gray(images[chosen])).astype(np.uint8)
+    return result
+
+
+def _gray(images: np.ndarray) -> np.ndarray:
+    """The brightness of each pixel, float32 (n, height, width, 1): a channel at a time, which is several times faster
+    than a sum over an axis of three."""
+    red, green, blue = (images[..., channel : channel + 1] * weight for channel, weight in enumerate(GRAY_WEIGHTS))
+    return red + green + blue
 
 
 def blur(images: np.ndarray, chosen: np.ndarray, strength: np.ndarray) -> np.ndarray:
