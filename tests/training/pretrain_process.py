@@ -7,17 +7,15 @@ SETTINGS: logical_cpus, pause, checkpoint, architecture, views, hardware and pre
 
 import json
 import sys
-import time
 from pathlib import Path
 
 import keras
 import numpy as np
-import tensorflow as tf
+from processes import print_steps, use_logical_cpus
 
 from heldout.data.shards import Images
 from heldout.networks import build, devices, encoder
 from heldout.networks.batch_norm import BatchNormalization
-from heldout.training import optimization
 from heldout.training.checkpoint import Checkpoint
 from heldout.training.contrastive import pretrain
 from heldout.training.contrastive.pool import Pool
@@ -25,22 +23,13 @@ from heldout.training.contrastive.pool import Pool
 
 def main(settings_json: str, result_npz: str) -> None:
     settings = json.loads(Path(settings_json).read_text(encoding="utf-8"))
-    cpu = tf.config.list_physical_devices("CPU")[0]
-    logical = [tf.config.LogicalDeviceConfiguration()] * settings["logical_cpus"]
-    tf.config.set_logical_device_configuration(cpu, logical)
+    use_logical_cpus(settings["logical_cpus"])
     strategy = devices.configure_tensorflow(0, **settings["hardware"])
     images = Images("data/train")
     with strategy.scope():
         model = build.build(images.image_shape, 2, BatchNormalization, **settings["architecture"])
         network = encoder.encoder(model)
-    silent = optimization.LearningRate.on_train_batch_end
-
-    def print_step(self, batch: int, logs: dict | None = None) -> None:
-        silent(self, batch, logs)
-        print(f"step {batch}", flush=True)
-        time.sleep(settings["pause"])
-
-    optimization.LearningRate.on_train_batch_end = print_step
+    print_steps(settings["pause"])
     history = pretrain.pretrain(
         network, Pool([images]), images.labels, np.arange(len(images)), settings["views"], 0, strategy,
         Checkpoint(Path(settings["checkpoint"])), **settings["pretrain"],

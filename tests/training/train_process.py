@@ -8,18 +8,18 @@ architecture and sections (of training_runs). Prints `step N` at each step.
 
 import json
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
+from processes import print_steps, use_logical_cpus
 
 from heldout.data.shards import Images
 from heldout.networks import build, devices, encoder
 from heldout.networks.batch_norm import BatchNormalization
-from heldout.training import fit, optimization
+from heldout.training import fit
 from heldout.training.checkpoint import Checkpoint
 
 CLASS_NAMES = ["cat", "dog", "wolf"]
@@ -27,17 +27,8 @@ CLASS_NAMES = ["cat", "dog", "wolf"]
 
 def main(settings_json: str) -> None:
     settings = json.loads(Path(settings_json).read_text(encoding="utf-8"))
-    cpu = tf.config.list_physical_devices("CPU")[0]
-    logical = [tf.config.LogicalDeviceConfiguration()] * settings["logical_cpus"]
-    tf.config.set_logical_device_configuration(cpu, logical)
-    silent = optimization.LearningRate.on_train_batch_end
-
-    def print_step(self, batch: int, logs: dict | None = None) -> None:
-        silent(self, batch, logs)
-        print(f"step {batch}", flush=True)
-        time.sleep(settings["pause"])
-
-    optimization.LearningRate.on_train_batch_end = print_step
+    use_logical_cpus(settings["logical_cpus"])
+    print_steps(settings["pause"])
     strategies: dict[str, tf.distribute.Strategy] = {}  # a second of a kind would number its collectives from 0 again
     for run in settings["runs"]:
         hardware = run["sections"]["hardware"]
