@@ -3,7 +3,6 @@
 import contextlib
 import json
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import scan, write_photos, write_shards
-from training_runs import ARCHITECTURE, merged
+from training_runs import ARCHITECTURE, merged, two_workers
 
 pytestmark = pytest.mark.slow
 SCRIPT = Path(__file__).with_name("train_process.py")
@@ -93,14 +92,9 @@ def start(name: str, runs: list[Run], cpus: int = 1, cluster: dict | None = None
 
 def start_workers(name: str, *cases: str, checkpoints: tuple[str, str] = ("", ""), pause: float = 0) -> list:
     """Two processes that train together, one case after the other."""
-    with socket.socket() as first, socket.socket() as second:
-        first.bind(("localhost", 0))
-        second.bind(("localhost", 0))
-        addresses = [f"localhost:{held.getsockname()[1]}" for held in (first, second)]
     processes = []
-    for number, checkpoint in enumerate(checkpoints):
+    for number, (checkpoint, cluster) in enumerate(zip(checkpoints, two_workers(), strict=True)):
         runs = [run(case, "multi_worker", f"{name}{number}", checkpoint) for case in cases]
-        cluster = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": number}}
         processes.append(start(f"{name}{number}", runs, cluster=cluster, pause=pause))
     return processes
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from training_runs import ARCHITECTURE, PARAMS
+from training_runs import ARCHITECTURE, PARAMS, two_workers
 
 from heldout.data.shards import Images
 from heldout.training.contrastive import watch
@@ -24,19 +24,27 @@ SETTINGS = PARAMS["pretrain"] | {
 }  # fmt: skip
 
 
-def start(name: str, strategy: str = "single", cpus: int = 1, pause: float = 0, **architecture) -> subprocess.Popen:
+def start(
+    name: str,
+    strategy: str = "single",
+    cpus: int = 1,
+    pause: float = 0,
+    precision: str = "float32",
+    cluster: dict | None = None,
+    **architecture,
+) -> subprocess.Popen:
     settings = {
         "logical_cpus": cpus,
         "pause": pause,
         "checkpoint": f"{name}-checkpoint.npz",
         "architecture": ARCHITECTURE | architecture,
         "views": VIEWS,
-        "hardware": PARAMS["hardware"] | {"strategy": strategy, "intra_op_threads": 1},
+        "hardware": PARAMS["hardware"] | {"strategy": strategy, "intra_op_threads": 1, "precision": precision},
         "pretrain": SETTINGS,
     }
     Path(f"{name}.json").write_text(json.dumps(settings), encoding="utf-8")
     command = [sys.executable, str(SCRIPT), f"{name}.json", f"{name}.npz"]
-    environment = os.environ | {"CUDA_VISIBLE_DEVICES": ""}
+    environment = os.environ | {"CUDA_VISIBLE_DEVICES": ""} | ({"TF_CONFIG": json.dumps(cluster)} if cluster else {})
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
@@ -51,16 +59,34 @@ def result(name: str) -> dict[str, np.ndarray]:
         return dict(stored)
 
 
+def largest_difference(first: str, second: str) -> float:
+    one, other = result(first), result(second)
+    assert one.keys() == other.keys()
+    return max(float(np.abs(one[name] - other[name]).max()) for name in one.keys() - {"replicas"})
+
+
 @pytest.mark.slow
-def test_two_replicas_do_what_one_device_does(images):
+def test_two_replicas_and_two_workers_do_what_one_device_does(images):
     """A loss of each replica's own images alone would be other mathematics."""
-    for process in [start("single"), start("mirrored", "mirrored", 2)]:
+    finish(start("single"))
+    finish(start("mirrored", "mirrored", 2))
+    workers = [start(f"worker{n}", "multi_worker", cluster=cluster) for n, cluster in enumerate(two_workers())]
+    for process in workers:
         finish(process)
-    single, mirrored = result("single"), result("mirrored")
-    assert [int(run["replicas"]) for run in (single, mirrored)] == [1, 2]
-    for name in single.keys() - {"replicas"}:
-        assert np.abs(single[name] - mirrored[name]).max() < 1e-5, name
-    assert single["history"][-1, 1] != single["history"][0, 1]  # training moved what is compared
+    names = ["single", "mirrored", "worker0", "worker1"]
+    assert [int(result(name)["replicas"]) for name in names] == [1, 2, 2, 2]
+    assert largest_difference("worker0", "worker1") == 0
+    assert largest_difference("single", "mirrored") < 1e-5
+    assert largest_difference("single", "worker0") < 1e-5
+    history = result("single")["history"]
+    assert history[-1, 1] != history[0, 1]  # training moved what is compared
+
+
+@pytest.mark.slow
+def test_two_replicas_scale_the_loss_of_float16_together(images):
+    for process in [start("single", precision="mixed_float16"), start("two", "mirrored", 2, precision="mixed_float16")]:
+        finish(process)
+    assert 0 < largest_difference("single", "two") < 1e-2  # of float16's 3 digits
 
 
 @pytest.mark.slow

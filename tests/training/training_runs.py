@@ -1,5 +1,6 @@
 """What the tests of training share: the params of a small network, and one run of the real training function."""
 
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,15 @@ def mean_loss(model: keras.Model, images: Images, name: str = "cross_entropy") -
     probabilities = model.predict(images[np.arange(len(images))], verbose=0)
     targets = np.eye(len(CLASS_NAMES), dtype=np.float32)[images.class_numbers(CLASS_NAMES)]
     return float(np.mean(optimization.make_loss(name, 0)(targets, probabilities)))
+
+
+def two_workers() -> list[dict[str, Any]]:
+    """TF_CONFIG of each of two processes on this machine, at ports that are free."""
+    with socket.socket() as first, socket.socket() as second:
+        first.bind(("localhost", 0))
+        second.bind(("localhost", 0))
+        addresses = [f"localhost:{held.getsockname()[1]}" for held in (first, second)]
+    return [{"cluster": {"worker": addresses}, "task": {"type": "worker", "index": number}} for number in range(2)]
 
 
 def same_weights(first: list[np.ndarray], second: list[np.ndarray]) -> bool:
