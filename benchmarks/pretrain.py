@@ -42,10 +42,10 @@ AUGMENTATION = augment.OFF | {
 }  # fmt: skip
 STEPS = 20  # of an "epoch": what lies between two looks at the labelled images
 TRAINING_EPOCHS = 60
-# The highest learning rate of each, chosen on val with labels that no other run has: of the signs (30 labels, 80 epochs
-# of pretraining) scratch .848 and .906 (0.003, 0.01), tuned .906, .902, .902 (0.006, 0.012, 0.024); of the clothing (307
-# labels, 100 epochs) scratch .513, .487, .516, .531 (0.003, 0.006, 0.01, 0.024), tuned .484, .504, .525, .563, .528, .493
-# (0.002, 0.003, 0.006, 0.012, 0.024, 0.05). Probe of 300 steps with the signs .692, .688 (0.003, 0.01).
+# The highest learning rate of each, chosen on val with labels that no other run has. Of the signs (30 labels, 80 epochs
+# of pretraining): scratch .848 and .906 (0.003, 0.01), tuned .906, .902, .902 (0.006, 0.012, 0.024). Of the clothing
+# (307 labels, 100 epochs): scratch .513, .487, .516, .531 (0.003, 0.006, 0.01, 0.024), tuned .484, .504, .525, .563,
+# .528, .493 (0.002, 0.003, 0.006, 0.012, 0.024, 0.05). Probe of 300 steps with the signs: .692, .688 (0.003, 0.01).
 LEARNING_RATES = {"scratch": 0.01, "tuned": 0.012, "probe": 0.003}
 
 

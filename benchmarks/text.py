@@ -3,9 +3,11 @@
 $ python benchmarks/text.py ../shared/data/clipart ../shared/pretrained/mobilenet_v2_1.0_224_ptq_no_top.weights.h5
 
 The folder is indexed, split by group and preprocessed as the stages do (identical drawings in two classes are dropped).
-A frozen MobileNetV2 gives each image's features once; the layers on them are those of the recipe `captions`: fusion,
-dropout, a dense layer. Prints the split, a table of accuracies a seed, and the paired differences of the mean over the
-seeds with 95 % intervals by group. The validation images choose the epoch, and nothing else.
+A frozen MobileNetV2 gives the features of each image and of its mirror image once; the layers on them, and their
+training, are those of the recipe `captions`: fusion, dropout, a dense layer; AdamW along a cosine, smoothed labels.
+Prints the split, a table of accuracies a seed, and the paired differences of the mean over the seeds with 95 %
+intervals by group. The validation images choose the epoch, and nothing else. --sentence-encoder FOLDER does the same
+with vectors of `sentence_encoder.py` in the place of hashed tokens, and holds both against each other.
 """
 
 import argparse
@@ -14,11 +16,13 @@ import re
 import shutil
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from results import SECTIONS
+from sentence_encoder import SentenceEncoder
 
 from heldout.core.process import suppress_native_stderr
 from heldout.data import components, index, preprocess, shards
@@ -38,15 +42,17 @@ PREPROCESS = SECTIONS["preprocess"] | {
     "image_size": [SIDE, SIDE], "resize": "pad", "interpolation": "linear", "pad_color": [255, 255, 255],
 }  # fmt: skip
 TEXT = {"buckets": 16384, "length": 128}
-EPOCHS, PATIENCE, LEARNING_RATE, BATCH = 60, 8, 0.001, 32
+EPOCHS, BATCH, DROPOUT = 20, 32, 0.5
+LEARNING_RATE, WEIGHT_DECAY, LABEL_SMOOTHING = 0.003, 0.02, 0.1
 INPUTS = ("image", "text", "both")
 
 
 class Data(NamedTuple):
-    """Of all images: features float32 (n, units), tokens int32 (n, length), labels and groups (n,), rows by split; and
-    the class names."""
+    """Of all images: features float32 (2, n, units), as they are and mirrored; texts (n,), and their tokens int32
+    (n, length) or vectors float32 (n, dimensions); labels and groups (n,), rows by split; and the number of classes."""
 
     features: np.ndarray
+    texts: np.ndarray
     tokens: np.ndarray
     labels: np.ndarray
     groups: np.ndarray
@@ -61,24 +67,36 @@ def main() -> None:
     options.add_argument("--seeds", type=int, default=3)
     options.add_argument("--text-dropout", type=float, default=0.2)
     options.add_argument("--image-dropout", type=float, default=0.1)
+    options.add_argument("--sentence-encoder", type=Path, metavar="FOLDER")
     arguments = options.parse_args()
     os.environ["HELDOUT_CACHE"] = "off"
     weights = str(arguments.weights.resolve())
+    vectors = SentenceEncoder(arguments.sentence_encoder) if arguments.sentence_encoder else None
     with tempfile.TemporaryDirectory() as work:
         copy(arguments.folder, Path(work, "raw"))
         os.chdir(work)
         data = read(weights)
+    right = train_all(data, INPUTS, arguments)
+    pairs = [("both", base) for base in ("image", "text", "both, without the text", "both, shuffled text")]
+    if vectors:
+        embedded = data._replace(tokens=vectors(data.texts) * np.float32(np.sqrt(384)))
+        right |= {f"{name}, vectors": of for name, of in train_all(embedded, ("text", "both"), arguments).items()}
+        pairs += [(f"{name}, vectors", name) for name in ("text", "both")]
+    print(f"{'':32}{'mean':>8}  by seed")
+    for name, by_seed in right.items():
+        print(f"{name:32}{np.mean(by_seed):8.3f}  {' '.join(f'{value.mean():.3f}' for value in by_seed)}")
+    for head, base in pairs:
+        print(difference(head, base, right, data.groups[data.rows["test"]]))
+
+
+def train_all(data: Data, inputs: Sequence[str], arguments: argparse.Namespace) -> dict[str, list[np.ndarray]]:
+    """Of each seed, whether each test image is predicted right, by the name of what the model sees."""
     right: dict[str, list[np.ndarray]] = {}
     for seed in range(arguments.seeds):
-        for inputs in INPUTS:
-            for name, values in train(data, inputs, seed, arguments.text_dropout, arguments.image_dropout).items():
+        for seen in inputs:
+            for name, values in train(data, seen, seed, arguments.text_dropout, arguments.image_dropout).items():
                 right.setdefault(name, []).append(values)
-    test_groups = data.groups[data.rows["test"]]
-    print(f"{'':24}{'mean':>8}  by seed")
-    for name, by_seed in right.items():
-        print(f"{name:24}{np.mean(by_seed):8.3f}  {' '.join(f'{value.mean():.3f}' for value in by_seed)}")
-    for base in ("image", "text", "both, without the text", "both, shuffled text"):
-        print(difference("both", base, right, test_groups))
+    return right
 
 
 def copy(folder: Path, to: Path) -> None:
@@ -100,28 +118,38 @@ def read(weights: str) -> Data:
     inputs = keras.Input(images.image_shape)
     average = keras.layers.GlobalAveragePooling2D()
     network = keras.Model(inputs, average(pretrained.frozen_features(inputs, "MobileNetV2", weights)))
-    features = np.concatenate([network.predict_on_batch(batch) for batch in images.batches()])
+    batches = [(batch, batch[:, :, ::-1]) for batch in images.batches()]
+    features = np.stack([np.concatenate([network.predict_on_batch(pair[n]) for pair in batches]) for n in (0, 1)])
     class_names = sorted(set(images.labels))
     rows = {name: np.flatnonzero(table["split"] == name) for name in splitting.SPLITS}
     print(", ".join(f"{len(numbers):,} {name}" for name, numbers in rows.items()), f"of {len(class_names)} classes")
     print(f"largest class of test: {table.loc[rows['test'], 'label'].value_counts(normalize=True).iloc[0]:.3f}")
     for name, value in ablation.leaks(table.loc[rows["test"]], table.loc[rows["train"]]).items():
         print(f"{name}: {value:.3f}")
-    tokens = tokenizer.hashed(images.texts, **TEXT)
+    assert images.texts is not None
+    texts = np.array([text or "" for text in images.texts], object)
+    tokens = tokenizer.hashed(texts, **TEXT)
     numbers = images.class_numbers(class_names)
-    return Data(features, tokens, numbers, table["component"].to_numpy(), rows, len(class_names))
+    return Data(features, texts, tokens, numbers, table["component"].to_numpy(), rows, len(class_names))
 
 
-def build(data: Data, inputs: str) -> keras.Model:
-    """The layers on the features."""
-    images = keras.Input((data.features.shape[1],))
+def build(data: Data, inputs: str, steps: int) -> keras.Model:
+    """The layers on the features; `steps` of training an epoch."""
+    images = keras.Input((data.features.shape[-1],))
     x, model_inputs = images, [images]
-    if inputs != "image":
+    if inputs != "image" and data.tokens.dtype == np.int32:
         tokens, x = fusion.fuse(images, TEXT["buckets"], TEXT["length"])
         model_inputs.append(tokens)
-    x = keras.layers.Dropout(0.5)(x)
+    elif inputs != "image":
+        model_inputs.append(keras.Input((data.tokens.shape[1],)))
+        x = keras.layers.Concatenate()(model_inputs)
+    x = keras.layers.Dropout(DROPOUT)(x)
     model = keras.Model(model_inputs, keras.layers.Dense(data.num_classes, activation="softmax")(x))
-    model.compile(keras.optimizers.Adam(LEARNING_RATE), "sparse_categorical_crossentropy")
+    rate = keras.optimizers.schedules.CosineDecay(
+        0.0, (EPOCHS - 1) * steps, warmup_target=LEARNING_RATE, warmup_steps=steps
+    )
+    optimizer = keras.optimizers.AdamW(rate, WEIGHT_DECAY)
+    model.compile(optimizer, keras.losses.CategoricalCrossentropy(label_smoothing=LABEL_SMOOTHING))
     return model
 
 
@@ -129,30 +157,33 @@ def train(data: Data, inputs: str, seed: int, text_dropout: float, image_dropout
     """Whether each test image is predicted right, bool (n,), by the name of what the model sees; its best epoch's."""
     started = time.process_time()
     keras.utils.set_random_seed(seed)
-    model = build(data, inputs)
-    black = np.zeros_like(data.features)
-    features = black if inputs == "text" else data.features
-    empty = tokenizer.without_text(*data.tokens.shape)
     rows, val, test = (data.rows[name] for name in splitting.SPLITS)
+    model = build(data, inputs, -(-len(rows) // BATCH))
+    black = np.zeros_like(data.features[0])
+    both_views = np.zeros_like(data.features) if inputs == "text" else data.features
+    features = both_views[0]
+    # Of an image without a text: the token that says so, or no vector.
+    empty = tokenizer.without_text(*data.tokens.shape) if data.tokens.dtype == np.int32 else np.zeros_like(data.tokens)
+    targets = np.eye(data.num_classes, dtype=np.float32)[data.labels]
 
     def batch(features: np.ndarray, tokens: np.ndarray, rows: np.ndarray) -> list[np.ndarray]:
         return [features[rows], tokens[rows]][: len(model.inputs)]
 
-    best, best_weights, epoch, best_epoch = np.inf, model.get_weights(), 0, 0
-    while epoch < EPOCHS and epoch - best_epoch < PATIENCE:
-        seen = (features, data.tokens)
+    best, best_weights, best_epoch = np.inf, model.get_weights(), 0
+    for epoch in range(EPOCHS):
+        seen = (both_views[epoch % 2], data.tokens)
         if inputs == "both":
             drawn = modality_dropout.draws(len(features), seed, epoch)
             without_text, without_image = drawn < text_dropout, drawn >= 1 - image_dropout
-            seen = (np.where(without_image[:, None], 0, features), np.where(without_text[:, None], empty, data.tokens))
-        model.fit(batch(*seen, rows), data.labels[rows], batch_size=BATCH, verbose=0)
-        epoch += 1
-        loss = model.evaluate(batch(features, data.tokens, val), data.labels[val], verbose=0)
+            seen = (np.where(without_image[:, None], 0, seen[0]), np.where(without_text[:, None], empty, data.tokens))
+        model.fit(batch(*seen, rows), targets[rows], batch_size=BATCH, verbose=0)
+        probabilities = model.predict(batch(features, data.tokens, val), verbose=0)
+        loss = -np.log(np.maximum(probabilities[np.arange(len(val)), data.labels[val]], 1e-7)).mean()
         if loss < best:
-            best, best_weights, best_epoch = loss, model.get_weights(), epoch
+            best, best_weights, best_epoch = loss, model.get_weights(), epoch + 1
     model.set_weights(best_weights)
     cpu = time.process_time() - started
-    print(f"{inputs}, seed {seed}: epoch {best_epoch} of {epoch}, {cpu:.0f} CPU s", flush=True)
+    print(f"{inputs}, seed {seed}: epoch {best_epoch} of {EPOCHS}, {cpu:.0f} CPU s", flush=True)
     shuffled = data.tokens[np.random.default_rng(0).permutation(len(data.tokens))]
     views = {inputs: (features, data.tokens)}
     if inputs == "both":
