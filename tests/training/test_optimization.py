@@ -72,3 +72,8 @@ def test_optimizers_are_keras_own(name, kind):
     assert optimizer.use_ema and optimizer.ema_momentum == 0.99
     plain = optimization.make_optimizer(**settings, weight_decay=0, global_clipnorm=0, ema_momentum=0)
     assert not plain.use_ema and plain.global_clipnorm is None and not plain.weight_decay
+
+
+def test_sgd_takes_a_momentum_that_yaml_reads_as_an_integer():
+    settings = {"nesterov": True, "weight_decay": 0, "global_clipnorm": 0, "ema_momentum": 0}
+    assert optimization.make_optimizer(1, name="sgd", momentum=0, **settings).momentum == 0

@@ -43,7 +43,7 @@ def make_optimizer(
         "ema_momentum": ema_momentum or 0.99,
     }
     if name == "sgd":
-        return keras.optimizers.SGD(momentum=momentum, nesterov=nesterov, **common)
+        return keras.optimizers.SGD(momentum=float(momentum), nesterov=nesterov, **common)
     return {"adam": keras.optimizers.Adam, "adamw": keras.optimizers.AdamW}[name](**common)
 
 
