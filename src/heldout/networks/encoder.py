@@ -18,6 +18,7 @@ WEIGHTS, DESCRIPTION = "encoder.weights.h5", "encoder.json"
 KEYS = ("architecture", "attention", "filters", "kernel_size", "batch_norm", "depth", "width", "stem")
 NONE = "pretrained"  # the value of transfer.start that is no encoder
 ARCHITECTURES = ("cnn", "resnet")
+POOLING = ("average", "flatten")  # its name, of `build.build`
 
 
 def encoder(model: keras.Model) -> keras.Model:
@@ -31,8 +32,12 @@ def encoder(model: keras.Model) -> keras.Model:
             f"model.architecture is {model.name}: only {' and '.join(ARCHITECTURES)} have an encoder to pretrain; a "
             "network of keras.applications starts from model.weights"
         )
-    pooling = next(layer for layer in model.layers if layer.name in ("average", "flatten"))
-    return keras.Model(model.inputs[0], pooling.input, name="encoder")  # a text comes in after the pooling
+    return keras.Model(model.inputs[0], pooling(model).input, name="encoder")  # a text comes in after the pooling
+
+
+def pooling(model: keras.Model) -> layers.Layer:
+    """The layer of a model of `build.build` that makes a vector of its features: what learns to see is before it."""
+    return next(layer for layer in model.layers if layer.name in POOLING)
 
 
 def with_projection(network: keras.Model, units: list[int]) -> keras.Model:

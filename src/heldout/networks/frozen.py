@@ -12,7 +12,6 @@ with suppress_native_stderr():
     import keras
     from keras import layers
 
-POOLING = ("average", "flatten")  # layers of `build.build`, which part the two
 # Of the section `model`: what features depend on, beside weights.
 HEAD_KEYS = ("dense_units", "dropout", "l2", "weights")
 
@@ -27,11 +26,11 @@ class Parts(NamedTuple):
 
 def parts(model: keras.Model) -> Parts | None:
     """The parts of a model from `build.build`; None where layers before the pooling train."""
-    pooling = next(layer for layer in model.layers if layer.name in POOLING)
-    backbone = keras.Model(model.inputs[0], pooling.output, name="backbone")
+    features = encoder.pooling(model).output
+    backbone = keras.Model(model.inputs[0], features, name="backbone")
     if backbone.trainable_variables:
         return None
-    return Parts(backbone, keras.Model([pooling.output, *model.inputs[1:]], model.output, name="head"))
+    return Parts(backbone, keras.Model([features, *model.inputs[1:]], model.output, name="head"))
 
 
 def pretrained_part(model: keras.Model) -> keras.Model:
@@ -42,14 +41,13 @@ def pretrained_part(model: keras.Model) -> keras.Model:
         ValueError: where it has none.
     """
     networks = [layer for layer in model.layers if isinstance(layer, keras.Model)]
-    if networks:
-        return networks[0]
-    if parts(model) is None:
+    network = networks[0] if networks else encoder.encoder(model)
+    if not networks and network.trainable_variables:
         raise ValueError(
             f"model.architecture is {model.name}, which has no pretrained layers to fine-tune: expected a network of "
             "keras.applications, an encoder of the stage pretrain with transfer.frozen true, or fine_tune.epochs 0"
         )
-    return encoder.encoder(model)
+    return network
 
 
 def unfreeze(network: keras.Model, num_layers: int) -> None:

@@ -53,8 +53,8 @@ def _random(space: Space, history: list[Trial], seed: int, number: int, against:
 
 def _evolution(space: Space, history: list[Trial], seed: int, number: int, against: str) -> dict[str, Any]:
     """Real et al., Regularized Evolution for Image Classifier Architecture Search (2019): the best of a few drawn from
-    the youngest, with one value mutated; the oldest die, however good they are. What the parent lacked is
-    random."""
+    the youngest, with one value mutated; the oldest die, however good they are. What the parent lacked
+    is random."""
     if len(history) < POPULATION:
         return _random(space, history, seed, number, against)
     rng = np.random.default_rng(seed)
@@ -112,20 +112,21 @@ def _asked(study: Any, space: Space) -> dict[str, Any]:
     asked = study.ask()
 
     def choose(name: str) -> Any:
-        entry = space[name]
-        if isinstance(entry, Choice):  # a list is no choice of Optuna's, a text is
-            return json.loads(asked.suggest_categorical(name, [_encode(entry, value) for value in entry.values]))
+        entry, distribution = space[name], _distribution(space[name])
+        if isinstance(entry, Choice):
+            return json.loads(asked.suggest_categorical(name, distribution.choices))
+        low, high, step, log = distribution.low, distribution.high, distribution.step, distribution.log
         if entry.integer:
-            return asked.suggest_int(name, int(entry.low), int(entry.high), step=entry.step, log=entry.log)
-        return entry.rounded(asked.suggest_float(name, entry.low, entry.high, log=entry.log))
+            return asked.suggest_int(name, low, high, step=step, log=log)
+        return entry.rounded(asked.suggest_float(name, low, high, step=step, log=log))
 
     return conditions.resolve(space, choose)
 
 
 def _distribution(entry: Choice | Range) -> Any:
     distributions = load_optuna().distributions
-    if isinstance(entry, Choice):
-        return distributions.CategoricalDistribution([json.dumps(value) for value in entry.values])
+    if isinstance(entry, Choice):  # a list is no choice of Optuna's, a text is
+        return distributions.CategoricalDistribution([_encode(entry, value) for value in entry.values])
     if entry.integer:
         return distributions.IntDistribution(int(entry.low), int(entry.high), log=entry.log, step=entry.step)
     return distributions.FloatDistribution(entry.low, entry.high, log=entry.log)
