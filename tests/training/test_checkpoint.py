@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import keras
@@ -15,16 +16,35 @@ import pytest
 import yaml
 from conftest import ROOT, scan, write_image, write_shards
 from test_fit import TECHNIQUES
-from training_runs import ARCHITECTURE, CHECKPOINT, PARAMS, mean_loss, merged, same_weights, train, untrained
+from training_runs import (
+    ARCHITECTURE,
+    CHECKPOINT,
+    PARAMS,
+    Interrupted,
+    interrupt_after_step,
+    mean_loss,
+    merged,
+    same_weights,
+    train,
+    untrained,
+)
 
 from heldout.data import shards
 from heldout.networks import build, encoder, frozen
-from heldout.training import fit, optimization
+from heldout.training import fit
 from heldout.training.checkpoint import Checkpoint, checkpoint_path
 
 
-class Interrupted(Exception):
-    """What stands for a kill in the middle of an epoch."""
+def interrupt_before_epoch(last: int, run: Callable[[], object], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run, and be killed where the epoch of this number (from 0) begins."""
+
+    def interrupt(self, epoch, logs=None):
+        if epoch == last:
+            raise Interrupted
+
+    with monkeypatch.context() as patch, pytest.raises(Interrupted):
+        patch.setattr(fit.EarlyStopping, "on_epoch_begin", interrupt)
+        run()
 
 
 @pytest.mark.parametrize(
@@ -53,22 +73,10 @@ def test_an_interrupted_run_ends_in_the_same_bytes(images, technique, every, uni
     CHECKPOINT.unlink(missing_ok=True)
     first = 0
     for last in (2, 7, 13):
-        passed = 0
-
-        def interrupt(self, batch, logs=None, last=last):
-            nonlocal passed
-            if self.epoch * steps + batch == last:
-                raise Interrupted
-            passed += 1
-
-        with monkeypatch.context() as patch:
-            patch.setattr(optimization.LearningRate, "on_train_batch_end", interrupt)
-            if last < steps * len(history):
-                with pytest.raises(Interrupted):
-                    run()
-                assert passed == last - first
-                first = last // interval * interval  # less than an interval is repeated
-                assert CHECKPOINT.is_file() == (first > 0)
+        if last < steps * len(history):
+            assert interrupt_after_step(last, steps, run, monkeypatch) == last - first
+            first = last // interval * interval  # less than an interval is repeated
+            assert CHECKPOINT.is_file() == (first > 0)
     resumed, resumed_weights = run()
     keras.config.set_dtype_policy("float32")
     assert resumed.equals(history)
@@ -117,15 +125,7 @@ def test_a_second_phase_trains_the_top_layers_and_resumes(images, monkeypatch):
     assert moved == expected and any(moved)
     CHECKPOINT.unlink(missing_ok=True)
     for last in (1, 2, 3):
-
-        def interrupt(self, epoch, logs=None, last=last):
-            if epoch == last:
-                raise Interrupted
-
-        with monkeypatch.context() as patch:
-            patch.setattr(fit.EarlyStopping, "on_epoch_begin", interrupt)
-            with pytest.raises(Interrupted):
-                run()
+        interrupt_before_epoch(last, run, monkeypatch)
     resumed, resumed_model = run()
     assert resumed.equals(history)
     assert same_weights(model.get_weights(), resumed_model.get_weights())
@@ -164,15 +164,7 @@ def test_the_top_of_a_frozen_encoder_trains_in_the_second_phase_and_resumes(imag
     whole = run()[1]
     for last in (1, 2, 3):
         CHECKPOINT.unlink(missing_ok=True)
-
-        def interrupt(self, epoch, logs=None, last=last):
-            if epoch == last:
-                raise Interrupted
-
-        with monkeypatch.context() as patch:
-            patch.setattr(fit.EarlyStopping, "on_epoch_begin", interrupt)
-            with pytest.raises(Interrupted):
-                run()
+        interrupt_before_epoch(last, run, monkeypatch)
         resumed, resumed_model = run()
         assert resumed.equals(history)
         assert same_weights(whole.get_weights(), resumed_model.get_weights())

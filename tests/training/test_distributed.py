@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+import training_runs
 from conftest import scan, write_photos, write_shards
-from training_runs import ARCHITECTURE, merged, two_workers
+from training_runs import ARCHITECTURE, finish, largest_difference, merged, two_workers
 
 pytestmark = pytest.mark.slow
 SCRIPT = Path(__file__).with_name("train_process.py")
@@ -99,20 +100,8 @@ def start_workers(name: str, *cases: str, checkpoints: tuple[str, str] = ("", ""
     return processes
 
 
-def finish(*processes: subprocess.Popen) -> list[str]:
-    outputs = [process.communicate(timeout=600) for process in processes]
-    assert [process.returncode for process in processes] == [0] * len(processes), outputs
-    return [stdout for stdout, _ in outputs]
-
-
 def result(case: str, strategy: str, process: str) -> dict[str, np.ndarray]:
-    with np.load(f"{case} {strategy} {process}.npz") as stored:
-        return dict(stored)
-
-
-def largest_difference(first: dict[str, np.ndarray], second: dict[str, np.ndarray]) -> float:
-    assert first.keys() == second.keys()
-    return max(float(np.abs(first[key] - second[key]).max()) for key in first if key != "replicas")
+    return training_runs.result(f"{case} {strategy} {process}")
 
 
 def write_images() -> None:

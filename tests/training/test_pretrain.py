@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from training_runs import ARCHITECTURE, PARAMS, two_workers
+from training_runs import ARCHITECTURE, PARAMS, finish, largest_difference, result, two_workers
 
 from heldout.data.shards import Images
 from heldout.training.contrastive import watch
@@ -48,45 +48,26 @@ def start(
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def finish(process: subprocess.Popen) -> str:
-    stdout, stderr = process.communicate(timeout=300)
-    assert process.returncode == 0, stderr
-    return stdout
-
-
-def result(name: str) -> dict[str, np.ndarray]:
-    with np.load(f"{name}.npz") as stored:
-        return dict(stored)
-
-
-def largest_difference(first: str, second: str) -> float:
-    one, other = result(first), result(second)
-    assert one.keys() == other.keys()
-    return max(float(np.abs(one[name] - other[name]).max()) for name in one.keys() - {"replicas"})
-
-
 @pytest.mark.slow
 def test_two_replicas_and_two_workers_do_what_one_device_does(images):
     """A loss of each replica's own images alone would be other mathematics."""
     finish(start("single"))
     finish(start("mirrored", "mirrored", 2))
-    workers = [start(f"worker{n}", "multi_worker", cluster=cluster) for n, cluster in enumerate(two_workers())]
-    for process in workers:
-        finish(process)
-    names = ["single", "mirrored", "worker0", "worker1"]
-    assert [int(result(name)["replicas"]) for name in names] == [1, 2, 2, 2]
-    assert largest_difference("worker0", "worker1") == 0
-    assert largest_difference("single", "mirrored") < 1e-5
-    assert largest_difference("single", "worker0") < 1e-5
-    history = result("single")["history"]
+    finish(*[start(f"worker{n}", "multi_worker", cluster=cluster) for n, cluster in enumerate(two_workers())])
+    single, mirrored, first, second = (result(name) for name in ("single", "mirrored", "worker0", "worker1"))
+    assert [int(run["replicas"]) for run in (single, mirrored, first, second)] == [1, 2, 2, 2]
+    assert largest_difference(first, second) == 0
+    assert largest_difference(single, mirrored) < 1e-5
+    assert largest_difference(single, first) < 1e-5
+    history = single["history"]
     assert history[-1, 1] != history[0, 1]  # training moved what is compared
 
 
 @pytest.mark.slow
 def test_two_replicas_scale_the_loss_of_float16_together(images):
-    for process in [start("single", precision="mixed_float16"), start("two", "mirrored", 2, precision="mixed_float16")]:
-        finish(process)
-    assert 0 < largest_difference("single", "two") < 1e-2  # of float16's 3 digits
+    float16 = {"precision": "mixed_float16"}
+    finish(start("single", **float16), start("two", "mirrored", 2, **float16))
+    assert 0 < largest_difference(result("single"), result("two")) < 1e-2  # of float16's 3 digits
 
 
 @pytest.mark.slow
@@ -100,7 +81,7 @@ def test_a_killed_run_ends_in_the_same_bytes(images):
     killed.communicate()
     finish(undisturbed)
     assert Path("killed-checkpoint.npz").is_file() and not Path("killed.npz").exists()
-    assert "resuming from checkpoint (epoch" in finish(start("killed", batch_norm=True))
+    assert "resuming from checkpoint (epoch" in finish(start("killed", batch_norm=True))[0]
     first, second = result("undisturbed"), result("killed")
     assert all(np.array_equal(first[name], second[name]) for name in first)
 

@@ -7,7 +7,15 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import scan, write_shards
-from training_runs import ARCHITECTURE, CHECKPOINT, CLASS_NAMES, PARAMS, merged, same_weights
+from training_runs import (
+    ARCHITECTURE,
+    CHECKPOINT,
+    CLASS_NAMES,
+    PARAMS,
+    interrupt_after_step,
+    merged,
+    same_weights,
+)
 
 from heldout.augmentation import augment
 from heldout.data import shards
@@ -17,7 +25,7 @@ from heldout.export import calibrate, exam, export, files, predict
 from heldout.export.sources import Sources
 from heldout.networks import build, tokenizer
 from heldout.networks.batch_norm import BatchNormalization
-from heldout.training import batches, fit, modality_dropout, optimization
+from heldout.training import batches, fit, modality_dropout
 from heldout.training.checkpoint import Checkpoint
 
 with fit.suppress_native_stderr():
@@ -87,20 +95,8 @@ def test_a_run_with_texts_that_is_killed_within_an_epoch_ends_in_the_same_bytes(
     often = {"train": {"checkpoint_every": 1, "checkpoint_unit": "steps"}, "optimizer": {"name": "adamw"}}
     whole = train(images, often)
     CHECKPOINT.unlink(missing_ok=True)
-    silent = optimization.LearningRate.on_train_batch_end
     for last in (1, 4, 6):  # of steps of three an epoch
-        count = Checkpoint(CHECKPOINT).progress()
-        begun = count.epoch * 3 + count.step if count else 0
-        steps = iter(range(begun, last + 1))
-
-        def interrupt(self, batch, logs=None, steps=steps, last=last):
-            silent(self, batch, logs)
-            if next(steps) == last:
-                raise KeyboardInterrupt
-
-        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-            patch.setattr(optimization.LearningRate, "on_train_batch_end", interrupt)
-            train(images, often)
+        interrupt_after_step(last, 3, lambda: train(images, often), monkeypatch)
         assert CHECKPOINT.is_file()
     assert same_weights(train(images, often).get_weights(), whole.get_weights())
 

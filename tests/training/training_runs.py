@@ -1,12 +1,15 @@
 """What the tests of training share: the params of a small network, and one run of the real training function."""
 
 import socket
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 import pandas as pd
+import pytest
 import yaml
 from conftest import ROOT
 
@@ -64,6 +67,27 @@ def mean_loss(model: keras.Model, images: Images, name: str = "cross_entropy") -
     return float(np.mean(optimization.make_loss(name, 0)(targets, probabilities)))
 
 
+class Interrupted(Exception):
+    """What stands for a kill in the middle of an epoch."""
+
+
+def interrupt_after_step(last: int, steps: int, run: Callable[[], object], monkeypatch: pytest.MonkeyPatch) -> int:
+    """Run, and be killed after the step of this number, from 0 and the first epoch, of so many an epoch; how many
+    steps it took before."""
+    passed = 0
+
+    def interrupt(self, batch, logs=None):
+        nonlocal passed
+        if self.epoch * steps + batch == last:
+            raise Interrupted
+        passed += 1
+
+    with monkeypatch.context() as patch, pytest.raises(Interrupted):
+        patch.setattr(optimization.LearningRate, "on_train_batch_end", interrupt)
+        run()
+    return passed
+
+
 def two_workers() -> list[dict[str, Any]]:
     """TF_CONFIG of each of two processes on this machine, at ports that are free."""
     with socket.socket() as first, socket.socket() as second:
@@ -71,6 +95,25 @@ def two_workers() -> list[dict[str, Any]]:
         second.bind(("localhost", 0))
         addresses = [f"localhost:{held.getsockname()[1]}" for held in (first, second)]
     return [{"cluster": {"worker": addresses}, "task": {"type": "worker", "index": number}} for number in range(2)]
+
+
+def finish(*processes: subprocess.Popen) -> list[str]:
+    """Wait for processes that must end well; what each printed."""
+    outputs = [process.communicate(timeout=600) for process in processes]
+    assert [process.returncode for process in processes] == [0] * len(processes), outputs
+    return [stdout for stdout, _ in outputs]
+
+
+def result(name: str) -> dict[str, np.ndarray]:
+    """What a process wrote into NAME.npz: weights and history, and the number of replicas."""
+    with np.load(f"{name}.npz") as stored:
+        return dict(stored)
+
+
+def largest_difference(first: dict[str, np.ndarray], second: dict[str, np.ndarray]) -> float:
+    """Of two results, whatever the number of replicas."""
+    assert first.keys() == second.keys()
+    return max(float(np.abs(first[key] - second[key]).max()) for key in first if key != "replicas")
 
 
 def same_weights(first: list[np.ndarray], second: list[np.ndarray]) -> bool:
